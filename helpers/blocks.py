@@ -1,0 +1,82 @@
+"""The parts of R(2+1)D: the factorised convolution, the stem and the residual block.
+
+Shapes are (B, C, T, H, W) throughout: clips, channels, frames, rows, columns. Names, layout and state-dict keys are
+torchvision's (`torchvision/models/video/resnet.py`), so that its weights load here.
+
+Source: Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", arXiv 1711.11248.
+"""
+
+from torch import nn
+
+
+def midplanes(inplanes, planes, t=3, d=3):
+    """How many filters stand between the two halves of a (2+1)D convolution.
+
+    The M_i of the paper, section 3.5: with this many, a 1 x d x d and a t x 1 x 1 convolution together hold about
+    as many weights as the t x d x d convolution that they replace.
+
+    Args:
+        inplanes, planes: channels that come in and go out.
+        t, d: extent of the kernel over time and over each side of the frame.
+    """
+    return (t * d * d * inplanes * planes) // (d * d * inplanes + t * planes)
+
+
+class Conv2Plus1D(nn.Sequential):
+    """A convolution over space, batch norm, ReLU, then a convolution over time.
+
+    (B, inplanes, T, H, W) to (B, planes, T', H', W'), where stride 2 halves T, H and W, rounding up.
+    """
+
+    def __init__(self, inplanes, planes, midplanes, stride=1):
+        super().__init__(
+            nn.Conv3d(inplanes, midplanes, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False),
+            nn.BatchNorm3d(midplanes),
+            nn.ReLU(inplace=True),
+            nn.Conv3d(midplanes, planes, (3, 1, 1), stride=(stride, 1, 1), padding=(1, 0, 0), bias=False),
+        )
+
+
+class R2Plus1dStem(nn.Sequential):
+    """The first layer: 7 x 7 over space with stride 2, then 3 over time; (B, 3, T, H, W) to (B, planes, T, H/2, W/2).
+
+    Its middle width is 45 for 64 filters, as in the authors' code; the formula of `midplanes` would give 83.
+    """
+
+    def __init__(self, planes=64):
+        middle = 45 * planes // 64
+        super().__init__(
+            nn.Conv3d(3, middle, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
+            nn.BatchNorm3d(middle),
+            nn.ReLU(inplace=True),
+            nn.Conv3d(middle, planes, (3, 1, 1), stride=1, padding=(1, 0, 0), bias=False),
+            nn.BatchNorm3d(planes),
+            nn.ReLU(inplace=True),
+        )
+
+
+class BasicBlock(nn.Module):
+    """Two (2+1)D convolutions and a shortcut around them; (B, inplanes, T, H, W) to (B, planes, T', H', W').
+
+    Args:
+        inplanes, planes: channels that come in and go out.
+        stride: of the first convolution, over time and space alike.
+        downsample: what brings the shortcut to the same shape, or None where it has it already.
+        paper_widths: if true, the second convolution has the middle width that the paper's formula gives for it. If
+            false it takes that of the first, as torchvision's does, and as its published weights need.
+    """
+
+    def __init__(self, inplanes, planes, stride=1, downsample=None, paper_widths=False):
+        super().__init__()
+        middle = midplanes(inplanes, planes)
+        self.conv1 = nn.Sequential(
+            Conv2Plus1D(inplanes, planes, middle, stride), nn.BatchNorm3d(planes), nn.ReLU(inplace=True)
+        )
+        middle = midplanes(planes, planes) if paper_widths else middle
+        self.conv2 = nn.Sequential(Conv2Plus1D(planes, planes, middle), nn.BatchNorm3d(planes))
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x):
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return self.relu(self.conv2(self.conv1(x)) + shortcut)

@@ -1,0 +1,316 @@
+"""A video file becomes frames, frames become a clip that a network can read. Built in notebook 01.
+
+Frames are uint8 tensors of shape (T, H, W, 3), RGB, upright; a network's clip is a float tensor (C, T, H, W).
+
+Which frame is taken is decided by time, never by counting: at every moment that is asked for, the frame that a player
+would be showing. So a variable frame rate, a stream that does not begin at zero and B-frames come out right.
+"""
+
+import os
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+# What torchvision's video networks were trained with: its preset of R2Plus1D_18_Weights.KINETICS400_V1.
+RESIZE = (128, 171)
+CROP = 112
+MEAN = (0.43216, 0.394666, 0.37645)
+STD = (0.22803, 0.22145, 0.216989)
+
+_SKIP_AHEAD = 10  # seconds; a nearer clip is reached sooner by decoding on than by going back to a key frame
+
+
+class VideoError(Exception):
+    """A file that cannot be read or written as a video. The message names it, what is wrong and what to do."""
+
+    def __init__(self, path, problem, remedy):
+        super().__init__(f"{os.fspath(path)}: {problem}. {remedy}.")
+
+
+class VideoInfo(NamedTuple):
+    """What a file says of its video, the size as it is shown (after rotation)."""
+
+    width: int
+    height: int
+    rate: float  #: frames a second, on average
+    seconds: float  #: how long the video is
+    codec: str
+
+
+def probe(path):
+    """Size, frame rate, length and codec of a video file; a `VideoInfo`.
+
+    Raises:
+        VideoError: as `read_clip`.
+    """
+    with _Reader(path) as reader:
+        return reader.info()
+
+
+def read_clip(path, start=0.0, frames=16, rate=15.0):
+    """Decode one clip, and little more than it: the frames shown at `start`, `start + 1 / rate` and so on.
+
+    A clip that reaches beyond the end of the video holds its last frame, as a player does that has come to the end.
+
+    Args:
+        path: a video file of any format that FFmpeg reads.
+        start: seconds from the first frame.
+        frames: how many.
+        rate: how many of them a second; the file's own rate may be any other.
+
+    Returns:
+        A uint8 tensor (frames, H, W, 3), RGB, turned upright where the file says how it was filmed.
+
+    Raises:
+        VideoError: no such file, no permission, no video, damaged, cut short, a single frame, or `start` after its end.
+        ValueError: `start` below 0, or `frames` or `rate` not above 0.
+    """
+    with _Reader(path) as reader:
+        return reader.clip(start, frames, rate)
+
+
+def read_clips(path, clips=5, frames=16, rate=15.0):
+    """Decode several clips spread evenly over a video, the first at its beginning, the last at its end, one at a time.
+
+    In a video shorter than the clips together they overlap; in one shorter than a single clip all are the same, and
+    hold the last frame.
+
+    Yields:
+        `clips` tensors as of `read_clip`; only one is kept in memory.
+
+    Raises:
+        VideoError, ValueError: as `read_clip`, and ValueError for `clips` below 1.
+    """
+    if clips < 1:
+        raise ValueError(f"clips={clips}: at least one is needed")
+    with _Reader(path) as reader:
+        last = max(0.0, reader.seconds() - frames / rate) if clips > 1 else 0.0
+        for start in np.linspace(0.0, last, clips):
+            yield reader.clip(float(start), frames, rate)
+
+
+def write_video(path, frames, rate=15.0, quality=20):
+    """Encode frames as H.264 in the container that the file's name asks for, mp4 for one.
+
+    Args:
+        path: where to; an existing file is replaced.
+        frames: uint8, (T, H, W, 3), RGB; H and W even.
+        rate: frames a second.
+        quality: x264's constant rate factor, lower is better and larger; 0 to 51.
+
+    Raises:
+        VideoError: the file cannot be written.
+        ValueError: frames of another shape or type, or of an odd size, which H.264 cannot hold.
+    """
+    frames = np.asarray(frames)
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
+        raise ValueError(f"frames are uint8 of shape (T, H, W, 3), not {frames.dtype} of shape {frames.shape}")
+    height, width = frames.shape[1:3]
+    if height % 2 or width % 2:
+        raise ValueError(f"H.264 holds frames of even height and width, not {height} x {width}")
+    try:
+        with av.open(os.path.abspath(path), "w") as container:
+            stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
+            stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+            stream.options = {"crf": str(quality)}
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            container.mux(stream.encode())
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(path, f"cannot be written: {_reason(error)}", "Choose a folder you may write to") from None
+
+
+def resize(clip, size=RESIZE):
+    """Scale every frame to (height, width), bilinear without antialiasing, as the published networks expect.
+
+    uint8 (T, H, W, 3) in and out. Frame by frame, so that a large video needs no large memory.
+    """
+    frames = [
+        F.interpolate(frame.permute(2, 0, 1)[None].float(), size, mode="bilinear", align_corners=False) for frame in clip
+    ]
+    return torch.cat(frames).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def center_crop(clip, side=CROP):
+    """Cut a square of `side` pixels out of the middle of every frame; (T, H, W, 3) to (T, side, side, 3)."""
+    top, left = (round((length - side) / 2) for length in clip.shape[1:3])
+    return clip[:, top : top + side, left : left + side]
+
+
+def normalize(clip):
+    """From frames to what a network reads: uint8 (T, H, W, 3) to float (3, T, H, W), each channel about 0 to within 1."""
+    x = clip.permute(3, 0, 1, 2).float() / 255
+    return (x - _channels(MEAN)) / _channels(STD)
+
+
+def denormalize(x):
+    """Back from what a network reads to frames to look at: float (3, T, H, W) to uint8 (T, H, W, 3)."""
+    x = (x.cpu() * _channels(STD) + _channels(MEAN)) * 255
+    return x.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 3, 0)
+
+
+def preprocess(clip):
+    """Everything between a decoded clip and the network: resize, crop, normalise.
+
+    uint8 (T, H, W, 3) to float (3, T, 112, 112), equal to torchvision's preset for its video networks.
+    """
+    return normalize(center_crop(resize(clip)))
+
+
+def _channels(values):
+    return torch.tensor(values).view(3, 1, 1, 1)
+
+
+class _Reader:
+    """One open file. `shown` is the frame on the screen, `coming` the next one, None when there is no other."""
+
+    def __init__(self, path):
+        _check_file(path)
+        self.path = path
+        self._open()
+        self.size = (self.shown.width, self.shown.height)
+        if self.coming is None and not self._cut_short():
+            raise VideoError(path, "holds a single frame, a picture in which nothing moves", "Name a video")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.container.close()
+
+    def info(self):
+        width, height = self.size if self.shown.rotation % 180 == 0 else self.size[::-1]
+        rate = self.stream.average_rate or self.stream.guessed_rate or 0
+        return VideoInfo(width, height, float(rate), self.seconds(), self.stream.codec_context.name)
+
+    def seconds(self):
+        """How long the video is: as its stream says, or else to the end of its last packet."""
+        if self.stream.duration:
+            return float(self.stream.duration * self.tick)
+        with av.open(os.path.abspath(self.path), metadata_errors="replace") as container:
+            packets = container.demux(container.streams[self.stream.index])
+            last = max((p.pts + (p.duration or 0) for p in packets if p.pts is not None), default=0)
+        return float(last * self.tick - self.zero)
+
+    def clip(self, start, frames, rate):
+        if start < 0 or frames < 1 or rate <= 0:
+            raise ValueError(f"start={start}, frames={frames}, rate={rate}: start is at least 0, the others above 0")
+        times = [Fraction(start) + k / Fraction(rate) for k in range(frames)]
+        self._go_to(times[0])
+        pictures = []
+        for time in times:
+            changed = self._play_until(time)
+            if not pictures and self.coming is None and time >= self._end():
+                problem = f"ends after {float(self._end()):.1f} s, before the clip from {start:.1f} s begins"
+                raise VideoError(self.path, problem, "Ask for an earlier clip")
+            pictures.append(self._picture() if changed or not pictures else pictures[-1])
+        return torch.from_numpy(np.stack(pictures))
+
+    def _open(self):
+        """Open the file, or open it again, at its first frame."""
+        try:
+            self.container = av.open(os.path.abspath(self.path), metadata_errors="replace")
+        except av.FFmpegError as error:
+            remedy = "Name a video file; if it is one, it is damaged or was not copied whole"
+            raise VideoError(self.path, f"is not a video that can be read ({_reason(error)})", remedy) from None
+        covers = av.stream.Disposition.attached_pic  # the picture of a song
+        streams = [s for s in self.container.streams.video if not s.disposition & covers]
+        if not streams or self.container.format.name == "tty":  # FFmpeg shows a plain text as a film of its letters
+            raise VideoError(self.path, "holds no video", "Name a file with pictures that move")
+        self.stream = streams[0]
+        self.stream.thread_type = "AUTO"
+        self.tick = self.stream.time_base
+        self.slack = min(self.tick / 2, Fraction(1, 1000))  # a container may have rounded its times
+        self.zero = Fraction(0)
+        self._start_decoding()
+        if self.shown is None:
+            raise VideoError(self.path, "holds no frame that can be decoded", "It is damaged or was not copied whole")
+        self.zero, self.time = self.time, Fraction(0)
+
+    def _start_decoding(self):
+        self.decoded = self.container.decode(self.stream)
+        self.shown, self.time = None, None
+        self.coming, self.coming_time = self._decode()
+        self._next()
+
+    def _decode(self):
+        """The next frame and its time, in seconds from the first one; (None, None) at the end."""
+        try:
+            frame = next(self.decoded, None)
+        except av.FFmpegError as error:
+            at = "at its beginning" if self.time is None else f"after {float(self.time):.1f} s"
+            remedy = "Take another copy, or cut it off before that place"
+            raise VideoError(self.path, f"is damaged {at} ({_reason(error)})", remedy) from None
+        if frame is None:
+            return None, None
+        if frame.pts is None:  # a bare stream of pictures, without a clock
+            step = 1 / (self.stream.average_rate or Fraction(25))
+            return frame, (Fraction(0) if self.time is None else (self.coming_time or self.time) + step)
+        return frame, frame.pts * self.tick - self.zero
+
+    def _next(self):
+        self.shown, self.time = self.coming, self.coming_time
+        if self.shown is not None:
+            self.coming, self.coming_time = self._decode()
+
+    def _go_to(self, time):
+        """Be at or before the frame shown at `time`, by the shorter way."""
+        if self.time <= time <= self.time + _SKIP_AHEAD:
+            return
+        try:
+            self.container.seek(int((time + self.zero) / self.tick), stream=self.stream)
+            self._start_decoding()
+            found = self.shown is not None and self.time <= time + self.slack
+        except (av.FFmpegError, VideoError):
+            found = False
+        if not found:  # the file has no index, or a wrong one: read it from its beginning
+            self.container.close()
+            self._open()
+
+    def _play_until(self, time):
+        """Show the frame of this time; whether that is another one than before."""
+        before = self.shown
+        while self.coming is not None and self.coming_time <= time + self.slack:
+            self._next()
+        if self.coming is None and time >= self._end():
+            if self._cut_short():
+                problem = f"is cut short: of {self.seconds():.1f} s only {float(self._end()):.1f} s are there"
+                raise VideoError(self.path, problem, "Copy or download it again")
+        return self.shown is not before
+
+    def _end(self):
+        """When the frame shown is over; the end of the video where it is the last one."""
+        rate = self.stream.average_rate or Fraction(25)
+        return self.time + (self.shown.duration * self.tick if self.shown.duration else 1 / rate)
+
+    def _cut_short(self):
+        """Whether the stream says that it goes on for long after its last frame."""
+        return self.coming is None and (self.stream.duration or 0) * self.tick - self._end() > Fraction(1, 2)
+
+    def _picture(self):
+        """The frame shown as an array (H, W, 3), RGB, upright."""
+        width, height = self.size
+        pixels = self.shown.to_ndarray(format="rgb24", width=width, height=height)
+        return np.rot90(pixels, round(self.shown.rotation / 90))
+
+
+def _check_file(path):
+    """Say what is wrong with a path before FFmpeg says it less clearly."""
+    if not os.path.exists(path):
+        raise VideoError(path, "there is no such file", f"Check the name; it is looked for from {os.getcwd()}")
+    if os.path.isdir(path):
+        raise VideoError(path, "is a folder", "Name a video file in it")
+    if not os.path.isfile(path):
+        raise VideoError(path, "is no ordinary file", "Copy what it gives into one first")
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise VideoError(path, "may not be read by you", "Change its permissions, or copy it to where you may read")
+    if os.path.getsize(path) == 0:
+        raise VideoError(path, "is empty", "Copy or download it again")
+
+
+def _reason(error):
+    return getattr(error, "strerror", None) or str(error)
