@@ -184,8 +184,7 @@ class _Reader:
 
     def info(self):
         width, height = self.size if self.shown.rotation % 180 == 0 else self.size[::-1]
-        rate = self.stream.average_rate or self.stream.guessed_rate or 0
-        return VideoInfo(width, height, float(rate), self.seconds(), self.stream.codec_context.name)
+        return VideoInfo(width, height, float(self._rate()), self.seconds(), self.stream.codec_context.name)
 
     def seconds(self):
         """How long the video is: as its stream says, or else to the end of its last packet."""
@@ -196,16 +195,20 @@ class _Reader:
             last = max((p.pts + (p.duration or 0) for p in packets if p.pts is not None), default=0)
         return float(last * self.tick - self.zero)
 
+    def _rate(self):
+        return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+
     def clip(self, start, frames, rate):
         if start < 0 or frames < 1 or rate <= 0:
             raise ValueError(f"start={start}, frames={frames}, rate={rate}: start is at least 0, the others above 0")
-        times = [Fraction(start) + k / Fraction(rate) for k in range(frames)]
+        start, rate = (Fraction(number).limit_denominator(10**6) for number in (start, rate))  # 0.7 means 7/10
+        times = [start + k / rate for k in range(frames)]
         self._go_to(times[0])
         pictures = []
         for time in times:
             changed = self._play_until(time)
             if not pictures and self.coming is None and time >= self._end():
-                problem = f"ends after {float(self._end()):.1f} s, before the clip from {start:.1f} s begins"
+                problem = f"ends after {float(self._end()):.1f} s, before the clip from {float(start):.1f} s begins"
                 raise VideoError(self.path, problem, "Ask for an earlier clip")
             pictures.append(self._picture() if changed or not pictures else pictures[-1])
         return torch.from_numpy(np.stack(pictures))
@@ -224,12 +227,14 @@ class _Reader:
         self.stream = streams[0]
         self.stream.thread_type = "AUTO"
         self.tick = self.stream.time_base
-        self.slack = min(self.tick / 2, Fraction(1, 1000))  # a container may have rounded its times
+        # Matroska rounds the times of frames to whole milliseconds: half of one early is in time.
+        self.slack = self.tick / 2 if self.tick <= Fraction(1, 1000) else 0
         self.zero = Fraction(0)
         self._start_decoding()
         if self.shown is None:
             raise VideoError(self.path, "holds no frame that can be decoded", "It is damaged or was not copied whole")
-        self.zero, self.time = self.time, Fraction(0)
+        self.zero = self.time
+        self.time, self.coming_time = Fraction(0), self.coming_time and self.coming_time - self.zero
 
     def _start_decoding(self):
         self.decoded = self.container.decode(self.stream)
@@ -247,10 +252,11 @@ class _Reader:
             raise VideoError(self.path, f"is damaged {at} ({_reason(error)})", remedy) from None
         if frame is None:
             return None, None
-        if frame.pts is None:  # a bare stream of pictures, without a clock
-            step = 1 / (self.stream.average_rate or Fraction(25))
-            return frame, (Fraction(0) if self.time is None else (self.coming_time or self.time) + step)
-        return frame, frame.pts * self.tick - self.zero
+        # AVI counts its frames in the order of decoding, which is the right count once the decoder has sorted them.
+        clock = frame.dts if self.container.format.name == "avi" else frame.pts
+        if clock is None:  # a bare stream of pictures
+            return frame, Fraction(0) if self.time is None else self.coming_time + 1 / self._rate()
+        return frame, clock * self.tick - self.zero
 
     def _next(self):
         self.shown, self.time = self.coming, self.coming_time
@@ -284,8 +290,7 @@ class _Reader:
 
     def _end(self):
         """When the frame shown is over; the end of the video where it is the last one."""
-        rate = self.stream.average_rate or Fraction(25)
-        return self.time + (self.shown.duration * self.tick if self.shown.duration else 1 / rate)
+        return self.time + (self.shown.duration * self.tick if self.shown.duration else 1 / self._rate())
 
     def _cut_short(self):
         """Whether the stream says that it goes on for long after its last frame."""

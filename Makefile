@@ -1,0 +1,55 @@
+# Everything here uses one environment, `.venv`, made once and made again only when its lists of packages change.
+# `make` alone lists the targets. Another Python: `make lab PYTHON=python3.12`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test test-all notebooks pictures requirements clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+lab: $(STAMP) ## open the series in JupyterLab
+	$(BIN)/jupyter lab $(LAB) notebooks/$(FIRST)
+
+test: $(STAMP) ## run every quick test, and every notebook once
+	$(PYTEST) -m "not slow and not browser" --nbval --nbval-current-env --nbval-cell-timeout=600
+
+test-all: test ## run `make test`, then the slow tests and those in a real browser
+	$(PYTEST) -m "slow or browser" tests
+
+notebooks: $(STAMP) ## run the series from a fresh start and store what it prints and draws
+	$(BIN)/python tests/execute.py
+
+pictures: $(STAMP) ## draw the pictures in img/
+	$(BIN)/python img/draw.py
+
+requirements: $(STAMP) ## resolve pyproject.toml into requirements.txt, for every platform
+	$(BIN)/python -m pip install --quiet uv
+	head -1 requirements.txt > requirements.new
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml >> requirements.new
+	mv requirements.new requirements.txt
+
+clean: ## delete the environment
+	rm -rf $(VENV)
+
+FIRST := $(notdir $(firstword $(sort $(wildcard notebooks/*.ipynb))))
+
+# What pip says goes to a log, and to the screen only if it fails: five hundred lines would hide the one that matters.
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)"; \
+		echo "Install one, or name it: make lab PYTHON=python3.12"; exit 1; }
+	@rm -f $(STAMP)
+	@echo "Making $(VENV) and installing the packages; once, some minutes, about 5 GB ..."
+	@mkdir -p $(VENV)
+	@{ $(PYTHON) -m venv $(VENV) && \
+		$(BIN)/python -m pip install --progress-bar off -r requirements.txt -e . ; } > $(VENV)/install.log 2>&1 || { \
+		echo "The installation failed. What it said last (all of it is in $(VENV)/install.log):"; \
+		grep -v '^WARNING' $(VENV)/install.log | tail -12; exit 1; }
+	@touch $(STAMP)

@@ -1,0 +1,109 @@
+"""Draw the pictures of this folder: `make pictures`. Schematic ones are SVG, those with many pixels PNG or JPEG."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+
+from helpers import classify, plots, stickfigures, video, weights
+
+HERE = Path(__file__).parent
+CLIP = weights.ASSETS / "jumping_jacks.mp4"
+
+
+def save(figure, name):
+    with plt.rc_context({"svg.hashsalt": "video-resnet", "svg.fonttype": "path"}):
+        how = {"svg": dict(metadata={"Date": None}), "png": dict(dpi=150), "jpg": dict(dpi=120, pil_kwargs={"quality": 85})}
+        figure.savefig(HERE / name, **how[name[-3:]])
+
+
+def canvas(width, height):
+    """Axes without axes, one unit an inch."""
+    figure = plots.new_figure(width, height)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.axis("off")
+    return figure, axes
+
+
+def stack(axes, frames, x, y, width, step=0.13):
+    """Frames one behind the other, the first in front: later ones lie further to the upper right."""
+    height = width * frames.shape[1] / frames.shape[2]
+    for k in reversed(range(len(frames))):
+        left, low = x + k * step, y + k * step
+        axes.imshow(frames[k], extent=(left, left + width, low, low + height), zorder=2 - 0.1 * k)
+        axes.add_patch(Rectangle((left, low), width, height, fill=False, color="white", lw=1, zorder=2.05 - 0.1 * k))
+    axes.set(xlim=(0, axes.figure.get_figwidth()), ylim=(0, axes.figure.get_figheight()), aspect="auto")
+
+
+def arrow(axes, start, end, text):
+    axes.add_patch(FancyArrowPatch((start, 1.25), (end, 1.25), arrowstyle="-|>", mutation_scale=16, color=plots.INK, lw=1.6))
+    axes.text((start + end) / 2, 1.36, text, ha="center", va="bottom", fontsize=9.5, color=plots.INK)
+
+
+def below(axes, x, title, *detail):
+    """A title, and below it words that may be coloured: texts, or pairs of a text and its colour."""
+    axes.text(x, 0.42, title, ha="center", va="center", fontsize=11, weight="bold")
+    words = [(word, plots.INK) if isinstance(word, str) else word for word in detail]
+    left = x - 0.085 * sum(len(word) for word, _ in words) / 2
+    for word, color in words:
+        axes.text(left, 0.17, word, ha="left", va="center", fontsize=10, color=color, family="DejaVu Sans Mono")
+        left += 0.085 * len(word)
+
+
+def pipeline():
+    """From a file to an answer: what each step makes of it."""
+    frames = video.read_clip(CLIP)
+    seen = video.center_crop(video.resize(frames))
+    figure, axes = canvas(10.4, 2.6)
+    axes.add_patch(FancyBboxPatch((0.2, 0.85), 0.75, 0.9, boxstyle="round,pad=0.05", fc="white", ec=plots.INK, lw=1.4))
+    axes.text(0.575, 1.3, "mp4", ha="center", va="center", fontsize=13)
+    below(axes, 0.72, "file", "4 s at ", ("30/s", plots.TIME))
+    arrow(axes, 1.15, 1.95, "decode")
+    stack(axes, frames[[0, 5, 10, 15]].numpy(), 2.05, 0.75, 1.25)
+    below(axes, 2.85, "frames", ("16", plots.TIME), " x ", ("256 x 342", plots.SPACE), " x 3")
+    arrow(axes, 3.85, 4.75, "preprocess")
+    stack(axes, seen[[0, 5, 10, 15]].numpy(), 4.85, 0.75, 0.9)
+    below(axes, 5.45, "clip", "3 x ", ("16", plots.TIME), " x ", ("112 x 112", plots.SPACE))
+    arrow(axes, 6.3, 6.95, "")
+    for k, (wide, high) in enumerate(((0.16, 1.4), (0.2, 1.1), (0.24, 0.8), (0.28, 0.5))):
+        axes.add_patch(Rectangle((7.05 + 0.32 * k, 1.25 - high / 2), wide, high, color=plots.INK, alpha=0.4 + 0.15 * k, lw=0))
+    below(axes, 7.68, "network", "R(2+1)D-18")
+    arrow(axes, 8.4, 9.0, "softmax")
+    for k, length in enumerate((0.95, 0.2, 0.12, 0.06)):
+        color = plots.ANSWER if k == 0 else plots.PALE
+        axes.add_patch(Rectangle((9.12, 1.62 - 0.26 * k), length, 0.18, color=color, lw=0))
+    below(axes, 9.6, "answer", "jumping jacks")
+    save(figure, "pipeline.svg")
+
+
+def classified():
+    """The first thing that a visitor sees: a clip of the repository and what its network answers."""
+    pretrained = weights.load("stickfigures")
+    frames = video.read_clip(CLIP, frames=16)
+    answers = classify.classify(CLIP, pretrained, device="cpu")
+    save(plots.answers_beside_frames(frames, answers), "classified.png")
+
+
+def actions():
+    """Eight frames of each action, one row each."""
+    figure = plots.new_figure(7.6, 8.2)
+    rows = []
+    for label, action in enumerate(stickfigures.ACTIONS):
+        film = stickfigures.scene(action, seed=21, index=label, size=96).film[::2]
+        rows.append(np.concatenate([np.pad(f, ((2, 2), (2, 2), (0, 0)), constant_values=255) for f in film], axis=1))
+    axes = figure.add_subplot()
+    axes.imshow(np.concatenate(rows))
+    axes.set_yticks(50 + 100 * np.arange(len(rows)), stickfigures.ACTIONS)
+    axes.set_xticks(50 + 100 * np.arange(8), [f"{k / 7.5:.2f} s" for k in range(8)], color=plots.TIME)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    save(figure, "actions.jpg")
+
+
+if __name__ == "__main__":
+    pipeline()
+    classified()
+    actions()

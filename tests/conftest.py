@@ -1,0 +1,96 @@
+"""What several tests need: films whose frames carry their number, real clips where there are some, another user."""
+
+import contextlib
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+os.environ["VIDEO_RESNET_OFFLINE"] = "1"  # for notebooks' kernels and the processes that tests start, too
+ROOT = Path(__file__).parents[1]
+
+
+def numbered_frame(number, height=64, width=96):
+    """A frame that shows `number` as eight black or white blocks, which no codec blurs away; the ninth is red."""
+    frame = np.full((height, width, 3), 128, dtype=np.uint8)
+    for bit in range(8):
+        row, column = divmod(bit, 4)
+        block = frame[row * 24 : row * 24 + 20, column * 24 : column * 24 + 20]
+        block[:] = 255 if number >> bit & 1 else 0
+    frame[height - 12 :, :24] = (220, 20, 20)  # bottom left: shows a turned frame, and RGB taken for BGR
+    return frame
+
+
+def read_number(frame):
+    """The number that a decoded frame shows."""
+    frame = np.asarray(frame)
+    return sum(1 << bit for bit in range(8) if frame[bit // 4 * 24 + 10, bit % 4 * 24 + 10].mean() > 128)
+
+
+def write_film(path, times, codec="libx264", options=None, time_base=Fraction(1, 90000), rate=30, numbers=None, audio=False):
+    """Encode numbered frames to be shown at these times, in seconds; the path."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.time_base = time_base
+        stream.options = options or {}
+        sound = container.add_stream("aac", rate=44100) if audio else None
+        for number, time in zip(numbers or range(len(times)), times):
+            frame = av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")
+            frame.pts, frame.time_base = round(Fraction(time) / time_base), time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if sound:
+            _mux_silence(container, sound)
+    return path
+
+
+def _mux_silence(container, stream, seconds=1):
+    for k in range(seconds * 44100 // 1024):
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), dtype=np.float32), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts = 44100, k * 1024
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
+def write_sound(path):
+    """A file with audio only; the path."""
+    with av.open(str(path), "w") as container:
+        _mux_silence(container, container.add_stream("aac", rate=44100))
+    return path
+
+
+@pytest.fixture
+def film(tmp_path):
+    """Sixty frames at 30 a second, H.264 with B-frames, a key frame every twelve."""
+    times = [Fraction(k, 30) for k in range(60)]
+    return write_film(tmp_path / "film.mp4", times, options={"bf": "3", "g": "12"})
+
+
+@pytest.fixture(scope="session")
+def real_clips():
+    """A folder of real clips, named by VIDEO_RESNET_CLIPS; tests that want one are skipped where there is none."""
+    folder = os.environ.get("VIDEO_RESNET_CLIPS")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("VIDEO_RESNET_CLIPS names no folder of real clips")
+    return Path(folder)
+
+
+@contextlib.contextmanager
+def unprivileged():
+    """Be an ordinary user for a while, where the tests run as root; as whom nothing is forbidden."""
+    if os.name != "posix":
+        pytest.skip("file permissions are tested on POSIX systems")
+    root = os.geteuid() == 0
+    if root:
+        os.setegid(65534)
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+            os.setegid(0)

@@ -1,0 +1,76 @@
+"""The three lists of packages say the same, and name no place to take them from."""
+
+import re
+import tomllib
+
+import yaml
+from conftest import ROOT
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+WANTED = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
+PLATFORMS = [
+    {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": "x86_64"},
+    {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": "aarch64"},
+    {"sys_platform": "darwin", "os_name": "posix", "platform_system": "Darwin", "platform_machine": "arm64"},
+    {"sys_platform": "win32", "os_name": "nt", "platform_system": "Windows", "platform_machine": "AMD64"},
+]
+
+
+def pinned():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def test_every_package_is_pinned_once_on_every_platform_and_python():
+    pins = pinned()
+    for version in ("3.11", "3.12", "3.13", "3.14"):
+        for platform in PLATFORMS:
+            environment = dict(platform, python_version=version, python_full_version=f"{version}.7")
+            here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate(environment)]
+            names = [canonicalize_name(pin.name) for pin in here]
+            assert len(names) == len(set(names))
+            versions = dict(zip(names, here))
+            for wanted in WANTED:
+                exact = re.fullmatch(r"==([0-9.]+)", str(versions[canonicalize_name(wanted.name)].specifier))
+                assert exact and exact[1] in wanted.specifier, (wanted, environment)
+
+
+def test_pins_are_exact_and_name_no_host():
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert "://" not in text and "--" not in text and " @ " not in text
+    for pin in pinned():
+        assert re.fullmatch(r"==[0-9][0-9a-z.]*", str(pin.specifier)), pin
+        assert pin.marker is None or isinstance(pin.marker, Marker)
+    assert not {canonicalize_name(pin.name) for pin in pinned()} & {"video-resnet-notebooks"}
+
+
+def test_lower_bounds_are_told_with_a_reason():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for wanted in WANTED:
+        line = next(line for line in text.splitlines() if line.strip().startswith(f'"{wanted}"'))
+        assert str(wanted.specifier).startswith(">=") and len(line.split("#")[1].strip()) > 10, line
+
+
+def test_torch_is_the_ordinary_build():
+    versions = {pin.name: str(pin.specifier) for pin in pinned()}
+    assert "+" not in versions["torch"] + versions["torchvision"]
+
+
+def test_conda_brings_python_and_takes_the_rest_from_the_two_lists():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    plain = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    assert pip == ["-r requirements.txt", "-e ."]
+    assert sorted(entry.split()[0] for entry in plain) == ["pip", "python"]
+    python = next(entry for entry in plain if entry.startswith("python"))
+    assert SpecifierSet(python.removeprefix("python ")) == SpecifierSet(PROJECT["requires-python"])
+
+
+def test_workflow_tries_the_oldest_and_the_newest_python():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))["jobs"]
+    assert all("3.11" in job["strategy"]["matrix"]["python"] for job in jobs.values())
+    assert set(jobs["elsewhere"]["strategy"]["matrix"]["os"]) == {"macos-latest", "windows-latest"}

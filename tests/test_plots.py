@@ -1,0 +1,93 @@
+"""The drawings, by what they draw: frames, bars, texts and the sentence for those who cannot see them."""
+
+import base64
+import io
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from helpers import plots
+
+ANSWERS = [("walk", 0.61), ("moonwalk", 0.3), ("wave", 0.09)]
+
+
+def frames(count, height=32, width=40):
+    return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def drawn_frames(figure):
+    return [axes.images[0].get_array() for axes in figure.get_axes() if axes.images]
+
+
+@pytest.mark.parametrize("count, columns, rows", [(16, 8, 2), (5, 8, 1), (9, 4, 3)])
+def test_film_strip_shows_every_frame_in_order(count, columns, rows):
+    film = frames(count)
+    figure = plots.film_strip(film, [f"{k} s" for k in range(count)], columns=columns)
+    assert np.array_equal(drawn_frames(figure), film)
+    assert [axes.get_xlabel() for axes in figure.get_axes()] == [f"{k} s" for k in range(count)]
+    assert all(axes.get_subplotspec().get_gridspec().get_geometry() == (rows, columns) for axes in figure.get_axes())
+
+
+def test_answers_are_bars_in_order_with_their_shares():
+    figure = plots.new_figure(4, 2)
+    axes = figure.add_subplot()
+    plots.draw_answers(axes, ANSWERS)
+    bars = sorted(axes.patches, key=lambda bar: -bar.get_y())  # from top to bottom
+    assert [bar.get_width() for bar in bars] == [0.61, 0.3, 0.09]
+    assert [text.get_text() for text in axes.texts] == ["61%", "30%", "9%"]
+    labels = {tick: label.get_text() for tick, label in zip(axes.get_yticks(), axes.get_yticklabels())}
+    assert labels[2] == "walk" and labels[0] == "wave"
+
+
+def test_four_frames_from_first_to_last_beside_the_answers():
+    film = frames(16)
+    figure = plots.answers_beside_frames(film, ANSWERS, title="A walk")
+    assert np.array_equal(drawn_frames(figure), film[[0, 5, 10, 15]])
+    assert figure.get_suptitle() == "A walk"
+
+
+def test_shares_by_clip_are_drawn_as_numbers():
+    shares = np.array([[0.7, 0.2, 0.1], [0.25, 0.5, 0.25]])
+    figure = plots.shares_by_clip(shares, ("walk", "wave", "kick"), [0.0, 2.0], keep=2)
+    axes = figure.get_axes()[0]
+    assert np.allclose(axes.images[0].get_array(), [[0.7, 0.25], [0.2, 0.5]])  # the two largest on the mean, a row each
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["walk", "wave"]
+    assert [text.get_text() for text in axes.texts] == ["70%", "25%", "20%", "50%"]
+
+
+def test_show_stores_a_picture_with_its_sentence(monkeypatch):
+    displayed = []
+    monkeypatch.setattr(plots, "display", lambda data, raw, metadata: displayed.append((data, metadata)))
+    plots.show(plots.film_strip(frames(4)), alt="Four frames of noise.")
+    ((data, metadata),) = displayed
+    picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert picture.ndim == 3 and picture.std() > 0.05  # something is on it
+    assert data["text/plain"] == metadata["image/png"]["alt"] == "Four frames of noise."
+    with pytest.raises(ValueError, match="say in a sentence"):
+        plots.show(plots.film_strip(frames(4)), alt=" ")
+
+
+def test_nothing_is_cut_off_or_overlaps():
+    """Texts lie within their figure, and no two of them on each other, with the longest labels of Kinetics-400 too."""
+    long = [("celebrating", 1.0), ("springboard diving", 0.4), ("getting a haircut", 0.2), ("passing American football", 0.05), ("tai chi", 0.01)]
+    for figure in (
+        plots.answers_beside_frames(frames(16), long, title="A title"),
+        plots.film_strip(frames(16), [f"{k / 15:.2f} s" for k in range(16)], title="A title"),
+        plots.shares_by_clip(np.full((5, 10), 0.1), [f"label {k}" for k in range(10)], [0, 1, 2, 3, 4]),
+    ):
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        renderer = canvas.get_renderer()
+        texts = [t for t in figure.findobj(lambda a: hasattr(a, "get_text")) if t.get_text() and t.get_visible()]
+        boxes = [text.get_window_extent(renderer) for text in texts]
+        for number, box in enumerate(boxes):
+            assert figure.bbox.x0 <= box.x0 + 1 and box.x1 <= figure.bbox.x1 + 1, texts[number].get_text()
+            assert figure.bbox.y0 <= box.y0 + 1 and box.y1 <= figure.bbox.y1 + 1, texts[number].get_text()
+            for other in range(number):
+                assert not _overlap(box, boxes[other]), (texts[number].get_text(), texts[other].get_text())
+
+
+def _overlap(a, b, slack=1):
+    return a.x0 < b.x1 - slack and b.x0 < a.x1 - slack and a.y0 < b.y1 - slack and b.y0 < a.y1 - slack

@@ -1,0 +1,339 @@
+"""Frames by time, whatever the container; preprocessing equal to torchvision's; clear errors for bad files."""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, numbered_frame, read_number, unprivileged, write_film, write_sound
+from torchvision.models.video import R2Plus1D_18_Weights
+
+from helpers import video
+
+EVEN = [Fraction(k, 30) for k in range(60)]
+UNEVEN = [Fraction(k, 1000) for k in np.cumsum([0] + [(7, 33, 40, 120, 250, 17)[k % 6] for k in range(59)]).tolist()]
+GOP = {"bf": "3", "g": "12"}
+
+FILMS = {
+    "mp4 with B-frames": ("a.mp4", EVEN, dict(options=GOP)),
+    "mp4, a key frame at the beginning only": ("a.mp4", EVEN, dict(options={"g": "999"})),
+    "mp4, open groups of pictures": ("a.mp4", EVEN, dict(options={"x264-params": "open-gop=1:keyint=10:bframes=3"})),
+    "mp4 that starts at 5 s": ("a.mp4", [t + 5 for t in EVEN], dict(options=GOP)),
+    "mp4, variable rate": ("a.mp4", UNEVEN, dict(options=GOP)),
+    "mkv, variable rate": ("a.mkv", UNEVEN, dict(options=GOP)),
+    "mkv, times rounded to milliseconds": ("a.mkv", EVEN, dict(options=GOP)),
+    "transport stream, starts late": ("a.ts", [t + 3 for t in EVEN], dict(options=GOP)),
+    "avi, MPEG-4": ("a.avi", EVEN, dict(codec="mpeg4", time_base=Fraction(1, 30), options={"b": "4000000"})),
+    "avi, H.264 with B-frames": ("a.avi", EVEN, dict(time_base=Fraction(1, 30), options=GOP)),
+    "webm, VP9": ("a.webm", EVEN, dict(codec="libvpx-vp9", options={"g": "12", "cpu-used": "8"})),
+    "a bare H.264 stream without a clock": ("a.h264", [Fraction(k, 25) for k in range(60)], dict(rate=25, options={"bf": "0"})),
+    "mp4 with sound": ("a.mp4", EVEN, dict(options=GOP, audio=True)),
+}
+
+
+def shown(times, moment, slack):
+    """The number of the frame that a player shows: the last one whose time has come."""
+    return max(k for k, time in enumerate(times) if time - times[0] <= moment + slack)
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_frames_are_those_that_a_player_shows(tmp_path, name):
+    file, times, how = FILMS[name]
+    path = write_film(tmp_path / file, times, **how)
+    slack = Fraction(1, 2000) if path.suffix in (".mkv", ".webm") else 0  # these round to milliseconds
+    for start, rate in [("0", "15"), ("0", "30"), ("0.5", "15"), ("0.7", "29.97"), ("1", "7.5"), ("1.8", "60"), ("0.34", "10")]:
+        clip = video.read_clip(path, float(start), frames=6, rate=float(rate))
+        wanted = [shown(times, Fraction(start) + k / Fraction(rate), slack) for k in range(6)]
+        assert [read_number(frame) for frame in clip] == wanted, (start, rate)
+
+
+def test_clip_is_rgb_uint8_and_looks_like_what_was_written(film):
+    clip = video.read_clip(film, frames=3)
+    assert clip.shape == (3, 64, 96, 3) and clip.dtype == torch.uint8
+    difference = np.abs(clip[0].numpy().astype(int) - numbered_frame(0))
+    assert np.median(difference) <= 3 and difference[56:, 4:20].max() < 40  # red is red, not blue
+
+
+def test_any_start_is_found_without_decoding_the_whole_file(tmp_path, monkeypatch):
+    times = [Fraction(k, 30) for k in range(30 * 40)]
+    path = write_film(tmp_path / "long.mp4", times, options=GOP, numbers=[k % 256 for k in range(len(times))])
+    count = 0
+    decode = video._Reader._decode
+
+    def counted(self):
+        nonlocal count
+        count += 1
+        return decode(self)
+
+    monkeypatch.setattr(video._Reader, "_decode", counted)
+    clip = video.read_clip(path, start=35.0, frames=4, rate=15)
+    assert [read_number(f) for f in clip] == [(1050 + 2 * k) % 256 for k in range(4)]
+    assert count < 40  # two frames to open, one group of pictures, the clip
+
+    count = 0
+    assert len(list(video.read_clips(path, clips=5, frames=4, rate=15))) == 5
+    assert count < 5 * 330
+
+
+def test_memory_is_that_of_the_clip_not_of_the_file(tmp_path):
+    pytest.importorskip("resource")
+    path = tmp_path / "large.mp4"
+    frame = np.random.default_rng(0).integers(0, 255, (360, 640, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:  # 900 frames of 640 x 360: 622 MB as RGB
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        stream.options = {"preset": "ultrafast", "crf": "35"}
+        for k in range(900):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(frame, k, axis=1), format="rgb24")))
+        container.mux(stream.encode())
+    code = (
+        "import resource, sys; from helpers import video\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "for clip in video.read_clips(sys.argv[1], clips=5): pass\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // (1 if sys.platform == 'darwin' else 1024))"
+    )
+    grown = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(grown.stdout) < 200 * (1024 if sys.platform == "darwin" else 1)
+
+
+def test_several_clips_are_spread_from_the_beginning_to_the_end(film):
+    clips = list(video.read_clips(film, clips=3, frames=16, rate=15))
+    first = [read_number(clip[0]) for clip in clips]
+    last = [read_number(clip[-1]) for clip in clips]
+    assert first == [0, 14, 28] and last == [30, 44, 58]  # the clips last 16 / 15 s of the 2 s
+    assert torch.equal(next(video.read_clips(film, clips=1)), video.read_clip(film))
+
+
+def test_a_video_shorter_than_a_clip_holds_its_last_frame(tmp_path):
+    path = write_film(tmp_path / "short.mp4", EVEN[:8])
+    numbers = [read_number(frame) for frame in video.read_clip(path, frames=16, rate=15)]
+    assert numbers == [0, 2, 4, 6] + [7] * 12
+    assert all(torch.equal(c, video.read_clip(path)) for c in video.read_clips(path, clips=3))
+
+
+def test_a_clip_may_begin_before_the_end_and_not_after_it(film):
+    assert [read_number(f) for f in video.read_clip(film, start=1.9, frames=4, rate=15)] == [57, 59, 59, 59]
+    with pytest.raises(video.VideoError, match="ends after 2.0 s, before the clip from 2.5 s begins"):
+        video.read_clip(film, start=2.5)
+
+
+@pytest.mark.parametrize("arguments", [dict(start=-1), dict(frames=0), dict(rate=0)])
+def test_impossible_clips_are_refused(film, arguments):
+    with pytest.raises(ValueError, match="start is at least 0"):
+        video.read_clip(film, **arguments)
+    with pytest.raises(ValueError, match="clips=0"):
+        list(video.read_clips(film, clips=0))
+
+
+def turned(path, quarters):
+    """Write into an mp4 file that it was filmed with the camera turned, as telephones do."""
+    one = 1 << 16
+    a, b, c, d = [(one, 0, 0, one), (0, one, -one, 0), (-one, 0, 0, -one), (0, -one, one, 0)][quarters]
+    numbers = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0: 40 bytes of header before the matrix
+    data[at : at + 36] = b"".join(n.to_bytes(4, "big", signed=True) for n in numbers)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_turned_films_are_shown_upright(film, quarters):
+    upright = video.read_clip(film, frames=1)[0].numpy()
+    turned(film, quarters)
+    clip = video.read_clip(film, frames=1)[0].numpy()
+    assert np.array_equal(clip, np.rot90(upright, -quarters))  # the matrix turns clockwise
+    info = video.probe(film)
+    assert (info.height, info.width) == clip.shape[:2]
+
+
+def test_probe(film):
+    info = video.probe(film)
+    assert info == video.VideoInfo(width=96, height=64, rate=30.0, seconds=2.0, codec="h264")
+
+
+def test_length_is_found_where_the_stream_does_not_say_it(tmp_path):
+    path = write_film(tmp_path / "a.mkv", UNEVEN, options=GOP)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].duration is None
+    assert video.probe(path).seconds == pytest.approx(float(UNEVEN[-1]), abs=0.3)  # and what the last frame lasts
+
+
+# Preprocessing
+
+
+@pytest.mark.parametrize("height, width", [(240, 320), (256, 340), (128, 171), (112, 112), (720, 405), (90, 61)])
+def test_preprocessing_equals_torchvisions_preset(height, width):
+    generator = torch.Generator().manual_seed(height)
+    clip = torch.randint(0, 256, (4, height, width, 3), dtype=torch.uint8, generator=generator)
+    preset = R2Plus1D_18_Weights.KINETICS400_V1.transforms()
+    expected = preset(clip.permute(0, 3, 1, 2))
+    assert video.preprocess(clip).shape == (3, 4, 112, 112)
+    assert torch.allclose(video.preprocess(clip), expected, atol=1e-4, rtol=0)
+
+
+def test_preprocessing_of_real_frames_equals_torchvisions_preset(real_clips):
+    for path in sorted(p for p in real_clips.iterdir() if p.suffix != ".md"):
+        clip = video.read_clip(path)
+        expected = R2Plus1D_18_Weights.KINETICS400_V1.transforms()(clip.permute(0, 3, 1, 2))
+        assert torch.allclose(video.preprocess(clip), expected, atol=1e-4, rtol=0), path.name
+
+
+def test_real_clips_are_read_as_a_plain_loop_over_all_frames_reads_them(real_clips):
+    for name in ("v_SoccerJuggling_g23_c01.avi", "SOX5yA1l24A.mp4"):
+        path = real_clips / name
+        with av.open(str(path)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        for start in (0.0, 1.0, 4.9, 6.5):
+            numbers = [int((Fraction(start) + Fraction(k, 15)) * Fraction(30000, 1001)) for k in range(16)]
+            clip = video.read_clip(path, start=start).numpy()
+            assert all(np.array_equal(clip[k], frames[n]) for k, n in enumerate(numbers)), (name, start)
+    assert video.read_clip(real_clips / "video_90.mov").shape == (16, 568, 320, 3)  # 568 x 320, turned upright
+
+
+def test_denormalize_undoes_normalize():
+    clip = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(2, 16, 16, 3).contiguous()
+    assert torch.equal(video.denormalize(video.normalize(clip)), clip)
+    assert video.denormalize(torch.full((3, 1, 2, 2), 99.0)).max() == 255  # what lies outside is cut off
+
+
+# Writing
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    frames = np.stack([numbered_frame(k) for k in range(20)])
+    video.write_video(tmp_path / "a.mp4", torch.from_numpy(frames), rate=15)
+    clip = video.read_clip(tmp_path / "a.mp4", frames=20, rate=15)
+    assert [read_number(frame) for frame in clip] == list(range(20))
+    assert np.abs(clip.numpy().astype(int) - frames).mean() < 4
+    assert video.probe(tmp_path / "a.mp4").rate == 15
+
+
+def test_writing_says_what_is_wrong(tmp_path):
+    frames = np.zeros((2, 64, 64, 3), dtype=np.uint8)
+    with pytest.raises(video.VideoError, match="nowhere.*cannot be written.*Choose a folder"):
+        video.write_video(tmp_path / "nowhere" / "a.mp4", frames)
+    with pytest.raises(ValueError, match="even height and width, not 63 x 64"):
+        video.write_video(tmp_path / "a.mp4", frames[:, :63])
+    for wrong in (frames[0], frames.astype(np.float32), frames[:0]):
+        with pytest.raises(ValueError, match="uint8 of shape"):
+            video.write_video(tmp_path / "a.mp4", wrong)
+
+
+# Bad files
+
+
+def bad_files(folder):
+    """One of each kind: name, and what the error must say."""
+    whole = write_film(folder / "whole.mp4", EVEN, options=GOP).read_bytes()
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("This is no video. " * 50)
+    (folder / "text.txt").write_text("This is no video. " * 50)
+    (folder / "noise.avi").write_bytes(random.Random(0).randbytes(20_000))
+    (folder / "headless.mp4").write_bytes(whole[: len(whole) // 2])  # an mp4 keeps its index at the end
+    (folder / "folder.mp4").mkdir()
+    write_sound(folder / "sound.m4a")
+    write_film(folder / "one.mp4", EVEN[:1])
+    av.VideoFrame.from_ndarray(numbered_frame(1), format="rgb24").to_image().save(folder / "picture.png")
+    write_film(folder / "faststart.mp4", EVEN, options=GOP)
+    avi = write_film(folder / "cut.avi", EVEN, codec="mpeg4", time_base=Fraction(1, 30)).read_bytes()
+    (folder / "cut.avi").write_bytes(avi[: len(avi) // 3])
+    return {
+        "missing.mp4": "there is no such file.*looked for from",
+        "empty.mp4": "is empty",
+        "text.mp4": "is not a video|holds no video",
+        "text.txt": "is not a video|holds no video",
+        "noise.avi": "is not a video",
+        "headless.mp4": "is not a video that can be read.*not copied whole",
+        "folder.mp4": "is a folder",
+        "sound.m4a": "holds no video",
+        "one.mp4": "holds a single frame",
+        "picture.png": "holds a single frame",
+        "cut.avi": "is cut short|is damaged",
+    }
+
+
+def test_bad_files_are_refused_in_one_clear_sentence(tmp_path, capfd):
+    for name, says in bad_files(tmp_path).items():
+        for reading in (video.probe, video.read_clip, lambda path: list(video.read_clips(path))):
+            if reading is video.probe and name == "cut.avi":
+                continue  # its header is whole
+            with pytest.raises(video.VideoError, match=says) as raised:
+                reading(tmp_path / name)
+            message = str(raised.value)
+            assert message.startswith(str(tmp_path / name)) and message.endswith("."), message
+            assert raised.value.__suppress_context__ or raised.value.__context__ is None  # no traceback of FFmpeg's
+    assert capfd.readouterr().err == ""
+
+
+def test_a_file_that_is_no_file_does_not_hang(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(video.VideoError, match="no ordinary file"):
+        video.read_clip(tmp_path / "pipe.mp4")
+
+
+def test_a_file_without_permission_is_refused(film):
+    os.chmod(film, 0)
+    for folder in [film.parent, *film.parent.parents][:3]:
+        os.chmod(folder, 0o755)  # the tests' own folders are private to their user
+    with unprivileged(), pytest.raises(video.VideoError, match="may not be read by you"):
+        video.read_clip(film)
+
+
+def test_odd_names_and_path_types(film, tmp_path):
+    for name in ("50%d of it.mp4", "concat:a|b.mp4", "ünï ćödé.mp4", "-y.mp4"):
+        if os.name == "nt" and set(name) & set(":|"):
+            continue
+        shutil.copy(film, tmp_path / name)
+        assert video.read_clip(str(tmp_path / name), frames=2).shape == (2, 64, 96, 3)
+
+
+def damaged(data, seed):
+    """The same bytes cut off somewhere, or with some of them changed."""
+    dice = random.Random(seed)
+    if seed % 2:
+        return data[: dice.randrange(1, len(data))]
+    data = bytearray(data)
+    for _ in range(dice.choice((1, 10, 100))):
+        data[dice.randrange(len(data))] = dice.randrange(256)
+    return bytes(data)
+
+
+def survive(folder, seeds):
+    """Read damaged films; each gives a whole clip or a VideoError, nothing else. How many of each."""
+    wholes = [
+        write_film(folder / "a.mp4", EVEN, options=GOP),
+        write_film(folder / "a.mkv", UNEVEN, options=GOP),
+        write_film(folder / "a.avi", EVEN, codec="mpeg4", time_base=Fraction(1, 30)),
+        write_film(folder / "a.ts", EVEN, options=GOP),
+    ]
+    read = refused = 0
+    for seed in seeds:
+        whole = wholes[seed // 2 % len(wholes)]
+        path = folder / f"damaged{whole.suffix}"
+        path.write_bytes(damaged(whole.read_bytes(), seed))
+        try:
+            for clip in video.read_clips(path, clips=2, frames=8):
+                assert clip.shape[0] == 8 and clip.dtype == torch.uint8
+            read += 1
+        except video.VideoError:
+            refused += 1
+    return read, refused
+
+
+def test_damaged_files_give_a_clip_or_an_error(tmp_path):
+    read, refused = survive(tmp_path, range(80))
+    assert read > 5 and refused > 5  # both happen
+
+
+@pytest.mark.slow
+def test_many_damaged_files_give_a_clip_or_an_error(tmp_path):
+    read, refused = survive(tmp_path, range(1000, 4000))
+    assert read > 100 and refused > 100
