@@ -43,14 +43,18 @@ def probabilities(pretrained, clips, device=None):
     """
     device = device or best_device()
     network = pretrained.network.to(device)
-    shares = [network(pretrained.preprocess(clip)[None].to(device)).softmax(1)[0].cpu() for clip in clips]
+    shares = []
+    for clip in clips:
+        x = pretrained.preprocess(clip)[None].to(device)  # (1, 3, T, 112, 112)
+        shares.append(network(x).softmax(1)[0].cpu())
     return torch.stack(shares).mean(0)
 
 
 def top(shares, labels, k=5):
     """The `k` labels with the largest shares, largest first, as a list of `Answer`."""
     best = shares.topk(min(k, len(labels)))
-    return [Answer(labels[index], value) for value, index in zip(best.values.tolist(), best.indices.tolist())]
+    pairs = zip(best.indices.tolist(), best.values.tolist())
+    return [Answer(labels[index], share) for index, share in pairs]
 
 
 def classify(path, pretrained, clips=5, k=5, device=None):

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
+from PIL import Image
 
 # Okabe and Ito's colours, which also those tell apart who do not see red or green.
 SPACE = "#0072B2"
@@ -49,9 +50,12 @@ def show(figure, alt):
     """
     if not alt.strip():
         raise ValueError("say in a sentence what the figure shows")
-    with io.BytesIO() as file:
-        figure.savefig(file, format="png")
-        picture = base64.b64encode(file.getvalue()).decode()
+    with io.BytesIO() as full, io.BytesIO() as small:
+        figure.savefig(full, format="png")
+        # 256 colours look the same here and make a stored page a third of the size.
+        few = Image.open(full).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(small, format="png", optimize=True)
+        picture = base64.b64encode(small.getvalue()).decode()
     display({"image/png": picture, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
 
 

@@ -109,7 +109,7 @@ def _download(address):
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise WeightsError(
             f"{os.path.basename(address)} could not be had from {address} ({error}). Download it by hand, put it at "
-            f"{file} and try again; or use the weights 'stickfigures', which need no network."
+            f"{file} and try again; or use the weights 'stickfigures', which need no download."
         ) from error
 
 

@@ -89,7 +89,7 @@ def classified():
 
 def actions():
     """Eight frames of each action, one row each."""
-    figure = plots.new_figure(7.6, 8.2)
+    figure = plots.new_figure(8.0, 8.2)
     rows = []
     for label, action in enumerate(stickfigures.ACTIONS):
         film = stickfigures.scene(action, seed=21, index=label, size=96).film[::2]

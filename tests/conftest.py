@@ -94,3 +94,12 @@ def unprivileged():
         if root:
             os.seteuid(0)
             os.setegid(0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Let fixtures know, when they clean up, whether their test failed."""
+    report = yield
+    if report.when == "call":
+        item.failed = report.failed
+    return report

@@ -15,6 +15,7 @@ from conftest import ROOT, numbered_frame, read_number, unprivileged, write_film
 from torchvision.models.video import R2Plus1D_18_Weights
 
 from helpers import video
+from helpers.stickfigures import scene
 
 EVEN = [Fraction(k, 30) for k in range(60)]
 UNEVEN = [Fraction(k, 1000) for k in np.cumsum([0] + [(7, 33, 40, 120, 250, 17)[k % 6] for k in range(59)]).tolist()]
@@ -212,6 +213,13 @@ def test_what_is_written_is_read_again(tmp_path):
     assert [read_number(frame) for frame in clip] == list(range(20))
     assert np.abs(clip.numpy().astype(int) - frames).mean() < 4
     assert video.probe(tmp_path / "a.mp4").rate == 15
+
+
+def test_the_same_frames_give_the_same_file(tmp_path):
+    film = scene("sit down", 0, 0, frames=60, size=(256, 342), seconds=2.0).film
+    for name in "abcd":
+        video.write_video(tmp_path / f"{name}.mp4", film, rate=30)
+    assert len({(tmp_path / f"{name}.mp4").read_bytes() for name in "abcd"}) == 1
 
 
 def test_writing_says_what_is_wrong(tmp_path):

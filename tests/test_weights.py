@@ -8,6 +8,7 @@ import threading
 
 import pytest
 import torch
+from conftest import ROOT
 from torchvision.models import video as reference
 
 from helpers import classify, video, weights
@@ -142,7 +143,7 @@ def test_a_failed_download_says_what_to_do(online, served, published, name, tmp_
         weights.load("kinetics400")
     message = str(raised.value)
     assert address in message and str(tmp_path / "cache" / "hub" / "checkpoints" / name) in message
-    assert "by hand" in message and "'stickfigures', which need no network" in message
+    assert "by hand" in message and "'stickfigures', which need no download" in message
     assert not list((tmp_path / "cache").rglob("*.pth"))  # nothing broken is left in the cache
 
 
@@ -158,3 +159,10 @@ def test_no_network_says_what_to_do(online, monkeypatch, capsys):
 def test_offline_keeps_to_the_repository():
     with pytest.raises(weights.WeightsError, match="VIDEO_RESNET_OFFLINE=1 keeps to what is"):
         weights.load("kinetics400")
+
+
+def test_the_readme_tells_the_score_of_the_report():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    stored = report()
+    assert f"{stored['accuracy_stored'] * 100:.1f} % of {stored['test_clips']} unseen clips" in readme
+    assert f"({stored['parameters'] / 1e6:.1f} million parameters)" in readme

@@ -1,0 +1,117 @@
+"""JupyterLab in a real browser: a notebook is opened and run, a widget is used, and the answer stands on the page."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from conftest import ROOT
+from playwright.sync_api import expect, sync_playwright
+
+from helpers import stickfigures, video
+
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Where a Chromium or Chrome is; tests are skipped without one."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    path = os.environ.get("VIDEO_RESNET_BROWSER") or next(filter(None, map(shutil.which, names)), None)
+    if not path:
+        pytest.skip("no Chromium is installed, and VIDEO_RESNET_BROWSER names none")
+    return path
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab server over a copy of the series; its address."""
+    folder = tmp_path_factory.mktemp("lab")
+    for part in ("notebooks", "img"):
+        shutil.copytree(ROOT / part, folder / part)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    options = ["--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=", "--LabApp.news_url="]
+    home = {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data")}
+    with open(folder / "log", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyter", "lab", *options],
+            cwd=folder, env=os.environ | home, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{address}/api", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, (folder / "log").read_text()
+                time.sleep(0.5)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture
+def page(chromium, lab, request):
+    """A page of a new browser; a screenshot is kept in test-results/ when the test fails."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.set_default_timeout(60_000)
+        errors = []
+        page.on("pageerror", lambda error: errors.append(error))
+        yield page
+        if getattr(request.node, "failed", True):
+            folder = ROOT / "test-results"
+            folder.mkdir(exist_ok=True)
+            page.screenshot(path=folder / f"{request.node.name}.png")
+        browser.close()
+    assert errors == []
+
+
+def run_all(page, address, name):
+    """Open a notebook, run all of its cells, wait until the last one is done."""
+    page.goto(f"{address}/lab/tree/notebooks/{name}")
+    status = page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    expect(status).to_have_attribute("data-status", "busy", timeout=30_000)
+    expect(status).to_have_attribute("data-status", "idle", timeout=300_000)
+
+
+def test_a_file_is_uploaded_and_classified(page, lab, tmp_path):
+    run_all(page, lab, "08_classify_a_clip.ipynb")
+    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    button = page.locator(".jupyter-widgets.widget-upload")
+    button.scroll_into_view_if_needed()
+    assert "Your video" in button.inner_text()
+
+    film = stickfigures.scene("walk", 12, 8, frames=32, size=(240, 320), stage=0.875).film
+    video.write_video(tmp_path / "a walk.mp4", film, rate=30)
+    with page.expect_file_chooser() as chooser:
+        button.click()
+    chooser.value.set_files(tmp_path / "a walk.mp4")
+    answer = page.locator(".jp-OutputArea-output", has_text=re.compile(r"a walk\.mp4[^%]*%")).last
+    answer.wait_for(timeout=120_000)
+    best = re.search(r"([\d.]+)%  ([a-z ]+)\n", answer.inner_text())
+    assert best[2] == "walk" and float(best[1]) > 50, answer.inner_text()
+
+    (tmp_path / "letter.txt").write_text("Dear reader")
+    with page.expect_file_chooser() as chooser:
+        button.click()
+    chooser.value.set_files(tmp_path / "letter.txt")
+    page.get_by_text(re.compile(r"letter\.txt: (is not a video|holds no video)")).wait_for()

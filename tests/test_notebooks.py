@@ -1,0 +1,111 @@
+"""The stored notebooks, as files: run in order, complete, small, readable by everybody, and true to the helpers.
+
+That their cells still give what is stored is nbval's part: `pytest --nbval notebooks`.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+PATHS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+BOOKS = {path.name: nbformat.read(path, as_version=4) for path in PATHS}
+
+# What a notebook defines and a helper repeats for the notebooks after it.
+TWINS = {"08_classify_a_clip.ipynb": {"helpers.classify": ["best_device", "top", "probabilities"]}}
+
+
+def code_cells(book):
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+def outputs(book):
+    return [output for cell in code_cells(book) for output in cell.outputs]
+
+
+def is_widget(cell):
+    return "widget" in cell.metadata.get("tags", [])
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_one_fresh_run_is_stored(name):
+    cells = [cell for cell in code_cells(BOOKS[name]) if not is_widget(cell)]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in code_cells(BOOKS[name]):
+        if is_widget(cell):
+            assert cell.execution_count is None and cell.outputs == []
+    assert "widgets" not in BOOKS[name].metadata
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_no_errors_and_no_warnings_are_stored(name):
+    for output in outputs(BOOKS[name]):
+        assert output.output_type != "error"
+        assert output.get("name") != "stderr", output.get("text")
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_small_enough_to_be_shown(path):
+    assert path.stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_cells_are_short(name):
+    for cell in code_cells(BOOKS[name]):
+        lines = cell.source.splitlines()
+        assert 0 < len(lines) <= 30 and max(map(len, lines)) <= 99, cell.source
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_every_picture_has_a_sentence_for_those_who_cannot_see_it(name):
+    for output in outputs(BOOKS[name]):
+        for kind in output.get("data", {}):
+            if kind.startswith("image/"):
+                alt = output.metadata[kind]["alt"]
+                assert len(alt.split()) >= 8 and alt.endswith("."), alt
+    for cell in BOOKS[name].cells:
+        if cell.cell_type == "markdown":
+            for alt in re.findall(r"!\[([^]]*)\]", cell.source):
+                assert len(alt.split()) >= 8 and alt.endswith("."), alt
+            assert "<img" not in cell.source
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_every_link_within_the_repository_leads_somewhere(path):
+    texts = [cell.source for cell in BOOKS[path.name].cells if cell.cell_type == "markdown"]
+    check_links(path.parent, "\n".join(texts))
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    check_links(ROOT, (ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def check_links(folder, text):
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not link.startswith(("https://", "#")):
+            assert (folder / link.split("#")[0]).exists(), link
+
+
+def bare(function):
+    """A function's syntax tree without its docstring."""
+    tree = function if isinstance(function, ast.AST) else ast.parse(inspect.getsource(function)).body[0]
+    if ast.get_docstring(tree) is not None:
+        tree.body = tree.body[1:]
+    return ast.dump(tree)
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_what_a_notebook_teaches_is_what_its_helper_does(name):
+    source = "\n".join(cell.source for cell in code_cells(BOOKS[name]))
+    taught = {node.name: node for node in ast.parse(source).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    for module, definitions in TWINS[name].items():
+        for definition in definitions:
+            assert bare(taught[definition]) == bare(getattr(importlib.import_module(module), definition)), definition
+
+
+def test_the_series_is_there():
+    assert PATHS and all(re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", path.name) for path in PATHS)
