@@ -21,6 +21,8 @@ CROP = 112
 MEAN = (0.43216, 0.394666, 0.37645)
 STD = (0.22803, 0.22145, 0.216989)
 
+# PyAV before version 19 stumbles over a title that is not UTF-8 unless it is told not to.
+_LENIENT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _SKIP_AHEAD = 10  # seconds; a nearer clip is reached sooner by decoding on than by going back to a key frame
 
 
@@ -191,7 +193,7 @@ class _Reader:
         """How long the video is: as its stream says, or else to the end of its last packet."""
         if self.stream.duration:
             return float(self.stream.duration * self.tick)
-        with av.open(os.path.abspath(self.path), metadata_errors="replace") as container:
+        with av.open(os.path.abspath(self.path), **_LENIENT) as container:
             packets = container.demux(container.streams[self.stream.index])
             last = max((p.pts + (p.duration or 0) for p in packets if p.pts is not None), default=0)
         return float(last * self.tick - self.zero)
@@ -217,7 +219,7 @@ class _Reader:
     def _open(self):
         """Open the file, or open it again, at its first frame."""
         try:
-            self.container = av.open(os.path.abspath(self.path), metadata_errors="replace")
+            self.container = av.open(os.path.abspath(self.path), **_LENIENT)
         except av.FFmpegError as error:
             remedy = "Name a video file; if it is one, it is damaged or was not copied whole"
             raise VideoError(self.path, f"is not a video that can be read ({_reason(error)})", remedy) from None

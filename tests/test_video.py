@@ -303,6 +303,21 @@ def test_odd_names_and_path_types(film, tmp_path):
         assert video.read_clip(str(tmp_path / name), frames=2).shape == (2, 64, 96, 3)
 
 
+def test_a_title_in_an_old_encoding_does_no_harm(tmp_path):
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "TITLE OF THE FILM"
+        stream = container.add_stream("mpeg4", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for k in range(8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(k), format="rgb24")))
+        container.mux(stream.encode())
+    data = path.read_bytes()
+    assert b"TITLE OF THE FILM" in data
+    path.write_bytes(data.replace(b"TITLE OF THE FILM", "T\xcfTL\xcb \xd6F TH\xc8 F\xccLM".encode("latin-1")))
+    assert [read_number(frame) for frame in video.read_clip(path, frames=8)] == list(range(8))
+
+
 def damaged(data, seed):
     """The same bytes cut off somewhere, or with some of them changed."""
     dice = random.Random(seed)
