@@ -59,7 +59,8 @@ def show(figure, alt):
     display({"image/png": picture, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
 
 
-def _axes(figure, *where, **how):
+def add_axes(figure, *where, **how):
+    """Axes in the style of the series; `where` and `how` as for matplotlib's `add_subplot`."""
     with plt.rc_context(STYLE):
         return figure.add_subplot(*where, **how)
 
@@ -78,7 +79,7 @@ def film_strip(frames, labels=None, columns=8, title=None):
     height = rows * (width / columns * frames.shape[1] / frames.shape[2] + (0.25 if labels else 0.05)) + 0.4 * bool(title)
     figure = new_figure(width, height)
     for k, frame in enumerate(frames):
-        draw_frame(_axes(figure, rows, columns, k + 1), frame, labels[k] if labels else None)
+        draw_frame(add_axes(figure, rows, columns, k + 1), frame, labels[k] if labels else None)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
@@ -112,8 +113,8 @@ def answers_beside_frames(frames, answers, title=None):
     figure = new_figure(9.6, 1.9 + 0.3 * bool(title))
     left, right = figure.subfigures(1, 2, width_ratios=(1.75, 1))
     for column, k in enumerate(np.linspace(0, len(frames) - 1, 4).round().astype(int)):
-        draw_frame(_axes(left, 1, 4, column + 1), frames[k], f"frame {k + 1}")
-    draw_answers(_axes(right), answers)
+        draw_frame(add_axes(left, 1, 4, column + 1), frames[k], f"frame {k + 1}")
+    draw_answers(add_axes(right), answers)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
@@ -132,7 +133,7 @@ def shares_by_clip(shares, labels, starts, keep=4):
     best = np.argsort(-shares.mean(0), kind="stable")[:keep]
     picture = shares[:, best].T
     figure = new_figure(9.6, 0.8 + 0.4 * len(best))
-    axes = _axes(figure)
+    axes = add_axes(figure)
     axes.imshow(picture, cmap="Greens", vmin=0, vmax=1.3, aspect="auto")
     for row, column in np.ndindex(picture.shape):
         axes.text(column, row, f"{picture[row, column]:.0%}", ha="center", va="center", fontsize=10)
@@ -141,4 +142,61 @@ def shares_by_clip(shares, labels, starts, keep=4):
     axes.set_xlabel("clip that begins at", color=TIME)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+    return figure
+
+
+def slices(film, time, row, column):
+    """One frame of a film, and what one of its rows and one of its columns show in the course of time.
+
+    To the right of the frame stands the y-t slice (the column, time running to the right), below it the x-t slice
+    (the row, time running down).
+
+    Args:
+        film: uint8 (T, H, W, 3).
+        time, row, column: indices into its first three axes.
+    """
+    film = np.asarray(film)
+    frames, height, width = film.shape[:3]
+    figure = new_figure(8.4, 7.2)
+    grid = dict(width_ratios=(1, 1), height_ratios=(1, 0.72))
+    with plt.rc_context(STYLE):
+        ((frame, y_t), (x_t, empty)) = figure.subplots(2, 2, gridspec_kw=grid)
+    empty.set_axis_off()
+    pictures = ((frame, film[time]), (y_t, film[:, :, column].swapaxes(0, 1)), (x_t, film[:, row]))
+    for axes, picture in pictures:
+        axes.imshow(picture, aspect="auto", interpolation="nearest")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(labelsize=9)
+    frame.axhline(row, color=SPACE, lw=1.6)
+    frame.axvline(column, color=SPACE, lw=1.6, ls="--")
+    y_t.axvline(time, color=TIME, lw=1.6)
+    x_t.axhline(time, color=TIME, lw=1.6)
+    frame.set_title(f"frame {time}, row {row}, column {column}")
+    y_t.set_title(f"y-t slice: column {column}")
+    x_t.set_title(f"x-t slice: row {row}")
+    y_t.set_xlabel("t", color=TIME)
+    x_t.set_ylabel("t", color=TIME)
+    x_t.set_xlabel("x", color=SPACE)
+    frame.set_ylabel("y", color=SPACE)
+    return figure
+
+
+def timeline(shown, asked, rows):
+    """Which frames of a file a clip takes: ticks for the frames of the file, dots for the moments asked for.
+
+    Args:
+        shown: times of the file's frames, in seconds.
+        asked: for each row the moments that a clip asks for.
+        rows: a text for each row.
+    """
+    figure = new_figure(9.6, 0.9 + 0.42 * len(rows))
+    axes = add_axes(figure)
+    for place, moments in enumerate(asked):
+        axes.vlines(shown, place - 0.18, place + 0.18, color=PALE, lw=1)
+        axes.plot(moments, [place] * len(moments), "o", color=TIME, ms=5)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds", color=TIME)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
     return figure

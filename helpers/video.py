@@ -16,8 +16,6 @@ import torch
 from torch.nn import functional as F
 
 # What torchvision's video networks were trained with: its preset of R2Plus1D_18_Weights.KINETICS400_V1.
-RESIZE = (128, 171)
-CROP = 112
 MEAN = (0.43216, 0.394666, 0.37645)
 STD = (0.22803, 0.22145, 0.216989)
 
@@ -127,18 +125,19 @@ def write_video(path, frames, rate=15.0, quality=20):
         raise VideoError(path, f"cannot be written: {_reason(error)}", "Choose a folder you may write to") from None
 
 
-def resize(clip, size=RESIZE):
+def resize(clip, size=(128, 171)):
     """Scale every frame to (height, width), bilinear without antialiasing, as the published networks expect.
 
     uint8 (T, H, W, 3) in and out. Frame by frame, so that a large video needs no large memory.
     """
-    frames = [
-        F.interpolate(frame.permute(2, 0, 1)[None].float(), size, mode="bilinear", align_corners=False) for frame in clip
-    ]
+    frames = []
+    for frame in clip:  # (H, W, 3)
+        x = frame.permute(2, 0, 1)[None].float()  # (1, 3, H, W)
+        frames.append(F.interpolate(x, size, mode="bilinear", align_corners=False))
     return torch.cat(frames).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def center_crop(clip, side=CROP):
+def center_crop(clip, side=112):
     """Cut a square of `side` pixels out of the middle of every frame; (T, H, W, 3) to (T, side, side, 3)."""
     top, left = (round((length - side) / 2) for length in clip.shape[1:3])
     return clip[:, top : top + side, left : left + side]
@@ -146,7 +145,7 @@ def center_crop(clip, side=CROP):
 
 def normalize(clip):
     """From frames to what a network reads: uint8 (T, H, W, 3) to float (3, T, H, W), each channel about 0 to within 1."""
-    x = clip.permute(3, 0, 1, 2).float() / 255
+    x = clip.permute(3, 0, 1, 2).float() / 255  # (T, H, W, 3) to (3, T, H, W)
     return (x - _channels(MEAN)) / _channels(STD)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import ipywidgets
 
+from helpers import plots
 from helpers.video import VideoError
 
 
@@ -38,3 +39,22 @@ def upload_button(function):
     return box
 
 
+
+
+def slice_explorer(film):
+    """Sliders for the moment, the row and the column of `plots.slices`; (T, H, W, 3) uint8.
+
+    Returns:
+        The widget; `.children[0]` to `[2]` are its sliders.
+    """
+    frames, height, width = film.shape[:3]
+
+    def draw(time, row, column):
+        alt = f"Frame {time} with row {row} and column {column} marked, and how these two look in all frames."
+        plots.show(plots.slices(film, time, row, column), alt)
+
+    def slider(count, value):
+        return ipywidgets.IntSlider(value, 0, count - 1, continuous_update=False)
+
+    sliders = dict(time=slider(frames, frames // 2), row=slider(height, height // 2), column=slider(width, width // 2))
+    return ipywidgets.interactive(draw, **sliders)

@@ -79,6 +79,66 @@ def pipeline():
     save(figure, "pipeline.svg")
 
 
+PARTS = (  # name, what the map writes below it, width and height of its box
+    ("clip", "3x16x112x112", 0.5, 1.5),
+    ("stem", "64x16x56x56", 0.32, 1.3),
+    ("layer1", "64x16x56x56", 0.5, 1.3),
+    ("layer2", "128x8x28x28", 0.5, 1.05),
+    ("layer3", "256x4x14x14", 0.5, 0.8),
+    ("layer4", "512x2x7x7", 0.5, 0.6),
+    ("mean", "512", 0.2, 0.6),
+    ("fc", "400", 0.2, 0.45),
+)
+
+
+def network_map(number, *lit):
+    """The whole network from clip to logits, the parts that notebook `number` is about lit up."""
+    figure, axes = canvas(10.4, 2.3)
+    x = 0.55
+    for k, (name, shape, width, height) in enumerate(PARTS):
+        color = plots.ANSWER if name in lit else plots.PALE
+        axes.add_patch(Rectangle((x - width / 2, 1.3 - height / 2), width, height, color=color, lw=0))
+        weight = "bold" if name in lit else "normal"
+        axes.text(x, 0.38, name, ha="center", va="center", fontsize=10.5, weight=weight)
+        axes.text(x, 0.14, shape, ha="center", va="center", fontsize=8, color=plots.INK)
+        if k + 1 < len(PARTS):
+            following = x + 1.32
+            ends = (x + width / 2 + 0.08, 1.3), (following - PARTS[k + 1][2] / 2 - 0.08, 1.3)
+            axes.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=11, color=plots.INK, lw=1.1))
+            x = following
+    save(figure, f"map_{number:02}.svg")
+
+
+def axes_of_a_clip():
+    """The same clip with its colours last, as it is decoded, and first, as PyTorch wants it."""
+    frames = stickfigures.scene("walk", 5, 8, frames=5, size=(72, 96)).film
+    figure, axes = canvas(10.4, 3.3)
+    stack(axes, frames, 0.9, 1.05, 1.6, step=0.17)
+    _letters(axes, 0.9, 1.05, 1.6, 1.2, 4 * 0.17)
+    below(axes, 2.05, "decoded", ("T", plots.TIME), ", ", ("H, W", plots.SPACE), ", C")
+    axes.text(2.05, 3.08, "each pixel holds its three colours", ha="center", fontsize=9.5)
+    axes.add_patch(FancyArrowPatch((3.75, 1.7), (4.75, 1.7), arrowstyle="-|>", mutation_scale=16, color=plots.INK, lw=1.6))
+    axes.text(4.25, 1.82, "permute(3, 0, 1, 2)", ha="center", fontsize=9.5)
+    for channel, (name, left) in enumerate((("red", 5.3), ("green", 7.05), ("blue", 8.8))):
+        single = np.zeros_like(frames)
+        single[..., channel] = frames[..., channel]
+        stack(axes, single, left, 1.15, 1.0, step=0.1)
+        axes.text(left + 0.7, 2.45, f"C = {channel}: {name}", ha="center", fontsize=9.5)
+    _letters(axes, 5.3, 1.15, 1.0, 0.75, 4 * 0.1)
+    below(axes, 7.75, "what a network reads", "B, C, ", ("T", plots.TIME), ", ", ("H, W", plots.SPACE))
+    axes.text(7.75, 3.08, "three stacks, one for each colour; in front of them B, the batch", ha="center", fontsize=9.5)
+    save(figure, "axes.svg")
+
+
+def _letters(axes, x, y, width, height, depth):
+    """H, W and T along the edges of a stack."""
+    axes.text(x - 0.1, y + height / 2, "H", ha="right", va="center", color=plots.SPACE, fontsize=12, weight="bold")
+    axes.text(x + width / 2, y - 0.1, "W", ha="center", va="top", color=plots.SPACE, fontsize=12, weight="bold")
+    ends = (x + width + 0.08, y), (x + width + 0.08 + depth, y + depth)
+    axes.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=10, color=plots.TIME, lw=1.3))
+    axes.text(x + width + depth / 2 + 0.16, y + depth / 2 - 0.04, "T", ha="center", va="top", color=plots.TIME, fontsize=12, weight="bold")
+
+
 def classified():
     """The first thing that a visitor sees: a clip of the repository and what its network answers."""
     pretrained = weights.load("stickfigures")
@@ -104,6 +164,8 @@ def actions():
 
 
 if __name__ == "__main__":
+    network_map(1, "clip")
+    axes_of_a_clip()
     pipeline()
     classified()
     actions()

@@ -7,6 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from helpers import plots
 
@@ -76,11 +77,14 @@ def test_nothing_is_cut_off_or_overlaps():
         plots.answers_beside_frames(frames(16), long, title="A title"),
         plots.film_strip(frames(16), [f"{k / 15:.2f} s" for k in range(16)], title="A title"),
         plots.shares_by_clip(np.full((5, 10), 0.1), [f"label {k}" for k in range(10)], [0, 1, 2, 3, 4]),
+        plots.slices(frames(12), 5, 7, 11),
+        plots.timeline(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15/s"] * 4),
     ):
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         renderer = canvas.get_renderer()
-        texts = [t for t in figure.findobj(lambda a: hasattr(a, "get_text")) if t.get_text() and t.get_visible()]
+        outside = _labels_outside(figure)
+        texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible() and t not in outside]
         boxes = [text.get_window_extent(renderer) for text in texts]
         for number, box in enumerate(boxes):
             assert figure.bbox.x0 <= box.x0 + 1 and box.x1 <= figure.bbox.x1 + 1, texts[number].get_text()
@@ -89,5 +93,34 @@ def test_nothing_is_cut_off_or_overlaps():
                 assert not _overlap(box, boxes[other]), (texts[number].get_text(), texts[other].get_text())
 
 
+def _labels_outside(figure):
+    """Tick labels beyond their axis, which matplotlib keeps and does not draw."""
+    labels = []
+    for axis in (axis for axes in figure.get_axes() for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        labels += [tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
+    return labels
+
+
 def _overlap(a, b, slack=1):
     return a.x0 < b.x1 - slack and b.x0 < a.x1 - slack and a.y0 < b.y1 - slack and b.y0 < a.y1 - slack
+
+
+def test_slices_cut_the_film_along_time():
+    film = frames(12, height=20, width=30)
+    figure = plots.slices(film, time=5, row=7, column=11)
+    frame, y_t, x_t = (np.asarray(axes.images[0].get_array()) for axes in figure.get_axes() if axes.images)
+    assert np.array_equal(frame, film[5])
+    assert y_t.shape == (20, 12, 3) and x_t.shape == (12, 30, 3)
+    for t, y, x in [(0, 0, 0), (11, 19, 29), (3, 8, 17)]:
+        assert np.array_equal(y_t[y, t], film[t, y, 11]) and np.array_equal(x_t[t, x], film[t, 7, x])
+    marks = [[line.get_xydata().tolist() for line in axes.lines] for axes in figure.get_axes() if axes.images]
+    assert marks[0][0][0][1] == 7 and marks[0][1][0][0] == 11 and marks[1][0][0][0] == 5 and marks[2][0][0][1] == 5
+
+
+def test_timeline_marks_the_moments_asked_for():
+    figure = plots.timeline([0, 0.1, 0.2, 0.3], [[0, 0.2], [0.1, 0.3]], ["even", "odd"])
+    axes = figure.get_axes()[0]
+    assert [line.get_xdata().tolist() for line in axes.lines] == [[0, 0.2], [0.1, 0.3]]
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[0, 0], [1, 1]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["even", "odd"]

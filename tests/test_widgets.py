@@ -3,11 +3,12 @@
 import tempfile
 from datetime import datetime
 
+import numpy as np
 import pytest
 from conftest import write_film
 
-from helpers import video
-from helpers.widgets import upload_button
+from helpers import plots, video
+from helpers.widgets import slice_explorer, upload_button
 
 
 def upload(box, name, content):
@@ -45,3 +46,22 @@ def test_what_is_no_video_gets_a_sentence(capsys):
     upload(upload_button(video.read_clip), "letter.txt", b"Dear reader")
     out = capsys.readouterr().out
     assert "letter.txt: is not a video" in out and str(tempfile.gettempdir()) not in out
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_slice_explorer_draws_what_its_sliders_say(place, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append((figure, alt)))
+    film = np.random.default_rng(0).integers(0, 256, (9, 20, 30, 3), dtype=np.uint8)
+    box = slice_explorer(film)
+    values = {"first": (0, 0, 0), "middle": (4, 10, 15), "last": (8, 19, 29)}[place]
+    for slider, value, last in zip(box.children, values, (8, 19, 29)):
+        assert (slider.min, slider.max) == (0, last)
+        slider.value = value
+    box.update()
+    figure, alt = drawn[-1]
+    time, row, column = values
+    assert alt.startswith(f"Frame {time} with row {row} and column {column} marked")
+    frame, y_t, x_t = (np.asarray(axes.images[0].get_array()) for axes in figure.get_axes() if axes.images)
+    assert np.array_equal(frame, film[time])
+    assert np.array_equal(y_t[3, 2], film[2, 3, column]) and np.array_equal(x_t[2, 3], film[2, row, 3])

@@ -1,0 +1,70 @@
+"""Checkers of the exercises. Each tries an answer on many cases and says what is still missing, one hint at a time.
+
+A checker prints a sentence and returns whether the answer is right; it never raises, so that a notebook with unsolved
+exercises still runs from top to bottom.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+
+def _check(name, answer, attempt):
+    """Run `attempt`, which raises AssertionError with a hint, and say how it went."""
+    if answer is None:
+        print(f"{name}: not yet. Write the function, then run this cell again.")
+        return False
+    try:
+        attempt()
+    except AssertionError as hint:
+        print(f"{name}: not yet. {hint}")
+    except Exception as error:  # the reader's own code may fail in any way
+        print(f"{name}: not yet. It raised {type(error).__name__}: {error}")
+    else:
+        print(f"{name}: right.")
+        return True
+    return False
+
+
+def frame_at(answer):
+    """Notebook 01: the index of the frame that is shown at a moment, given the times of all frames."""
+
+    def attempt():
+        assert answer([0.0, 0.1, 0.2], 0.1) == 1, "At the very moment at which frame 1 appears, frame 1 is shown."
+        assert answer([0.0, 0.1, 0.2], 0.19) == 1, "Frame 1 stays until frame 2 comes; the nearest frame is not meant."
+        assert answer([0.0, 0.1, 0.2], 5.0) == 2, "After the last frame has come, it stays."
+        rng = np.random.default_rng(0)
+        for _ in range(200):
+            times = np.cumsum(rng.integers(1, 9, 30)).tolist()
+            moment = int(rng.integers(times[0], times[-1] + 5))
+            right = sum(time <= moment for time in times) - 1
+            assert answer(times, moment) == right, f"For times {times[:6]}... and moment {moment} it is {right}."
+
+    return _check("frame_at", answer, attempt)
+
+
+def clip_seconds(answer):
+    """Notebook 01: how many seconds lie between the first and the last frame of a clip."""
+
+    def attempt():
+        assert answer(2, 1) == 1, "Two frames at one a second are one second apart: count the gaps, not the frames."
+        for frames, rate in [(16, 15), (1, 30), (32, 30), (8, 7.5)]:
+            right = float((frames - 1) / Fraction(rate))
+            assert abs(answer(frames, rate) - right) < 1e-9, f"{frames} frames at {rate} a second: {right:.4g} s."
+
+    return _check("clip_seconds", answer, attempt)
+
+
+def y_t_slice(answer):
+    """Notebook 01: one column of a normalised clip (C, T, H, W) in the course of time, as (H, T, C)."""
+
+    def attempt():
+        clip = torch.randn(3, 7, 11, 13, generator=torch.Generator().manual_seed(0))
+        result = answer(clip, 4)
+        assert isinstance(result, torch.Tensor), "Return a tensor."
+        assert result.shape == (11, 7, 3), f"Its shape is {tuple(result.shape)}, not (H, T, C) = (11, 7, 3)."
+        for y, t, c in [(0, 0, 0), (10, 6, 2), (3, 5, 1)]:
+            assert result[y, t, c] == clip[c, t, y, 4], "The shape is right, but a value stands in the wrong place."
+
+    return _check("y_t_slice", answer, attempt)
