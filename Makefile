@@ -1,5 +1,5 @@
 # Everything here uses one environment, `.venv`, made once and made again only when its lists of packages change.
-# `make` alone lists the targets. Another Python: `make lab PYTHON=python3.12`.
+# `make` alone lists the targets. Another Python: `make clean`, then `make lab PYTHON=python3.12`.
 
 PYTHON ?= python3
 VENV := .venv
@@ -45,7 +45,7 @@ $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)"; \
 		echo "Install one, or name it: make lab PYTHON=python3.12"; exit 1; }
-	@rm -f $(STAMP)
+	@rm -rf $(VENV)
 	@echo "Making $(VENV) and installing the packages; once, some minutes, about 5 GB ..."
 	@mkdir -p $(VENV)
 	@{ $(PYTHON) -m venv $(VENV) && \

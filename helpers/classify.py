@@ -29,7 +29,6 @@ def best_device():
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-@torch.inference_mode()
 def probabilities(pretrained, clips, device=None):
     """The mean, over clips, of the softmax of a network's logits.
 
@@ -44,9 +43,10 @@ def probabilities(pretrained, clips, device=None):
     device = device or best_device()
     network = pretrained.network.to(device)
     shares = []
-    for clip in clips:
-        x = pretrained.preprocess(clip)[None].to(device)  # (1, 3, T, 112, 112)
-        shares.append(network(x).softmax(1)[0].cpu())
+    with torch.inference_mode():
+        for clip in clips:
+            x = pretrained.preprocess(clip)[None].to(device)  # (1, 3, T, 112, 112)
+            shares.append(network(x).softmax(1)[0].cpu())
     return torch.stack(shares).mean(0)
 
 
@@ -85,6 +85,9 @@ def main(arguments=None):
     parser.add_argument("--device", type=_device, help="cuda, mps or cpu, default: the first of these that is there")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end the run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         pretrained = weights.load(options.weights)
     except weights.WeightsError as error:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 def train(
     network, train_set, test_set, epochs, *, lr=3e-3, batch_size=16, weight_decay=0.05, label_smoothing=0.1, seed=0,
-    augment=None, checkpoint=None, device="cpu", workers=0,
+    augment=None, checkpoint=None, about="", device="cpu", workers=0,
 ):  # fmt: skip
     """Train a classifier of clips with AdamW and a one-cycle learning rate.
 
@@ -27,6 +27,7 @@ def train(
         lr: the highest learning rate, reached after 30 % of the run.
         augment: a function of (clip, generator), `mirror` for one; the generator is numpy's.
         checkpoint: a file to write after each epoch and to go on from where it exists; None for neither.
+        about: a text that tells the clips from others, kept in the checkpoint: it goes on only for the same text.
         workers: processes that prepare clips, none by default.
 
     Returns:
@@ -43,7 +44,8 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
     settings = dict(seed=seed, epochs=epochs, clips=len(train_set), batch_size=batch_size, lr=lr)
-    settings |= dict(weight_decay=weight_decay, label_smoothing=label_smoothing)
+    settings |= dict(weight_decay=weight_decay, label_smoothing=label_smoothing, about=about)
+    settings |= dict(augment=getattr(augment, "__qualname__", str(augment)))
     state = dict(network=network, optimizer=optimizer, schedule=schedule)
     history = _resume(checkpoint, state, settings, device) if checkpoint else []
 
@@ -78,11 +80,11 @@ def train(
     return history
 
 
-@torch.inference_mode()
 def predict(network, dataset, batch_size=16, device="cpu", workers=0):
     """What a network in eval mode says to every clip: logits (N, classes) and labels (N,), both on the CPU."""
-    network.to(device).eval()
-    results = [(network(x.to(device)).cpu(), label) for x, label in DataLoader(dataset, batch_size, num_workers=workers)]
+    network.to(device).eval()  # not in inference mode: it could never be trained again
+    with torch.inference_mode():
+        results = [(network(x.to(device)).cpu(), label) for x, label in DataLoader(dataset, batch_size, num_workers=workers)]
     logits, labels = zip(*results)
     return torch.cat(logits), torch.cat(labels)
 

@@ -20,7 +20,9 @@ MEAN = (0.43216, 0.394666, 0.37645)
 STD = (0.22803, 0.22145, 0.216989)
 
 # PyAV before version 19 stumbles over a title that is not UTF-8 unless it is told not to.
-_LENIENT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+_HOW = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+_HOW["timeout"] = 30.0  # seconds for any one step, so that nothing hangs for ever
+_PLAYLISTS = (".m3u8", ".m3u", ".hls")  # FFmpeg would wait for such a list to grow
 _SKIP_AHEAD = 10  # seconds; a nearer clip is reached sooner by decoding on than by going back to a key frame
 
 
@@ -173,29 +175,58 @@ class _Reader:
     def __init__(self, path):
         _check_file(path)
         self.path = path
-        self._open()
-        self.size = (self.shown.width, self.shown.height)
-        if self.coming is None and not self._cut_short():
-            raise VideoError(path, "holds a single frame, a picture in which nothing moves", "Name a video")
+        self.container = None
+        try:
+            self._open()
+            self.size = (self.shown.width, self.shown.height)
+            if self.coming is None and not self._cut_short():
+                raise VideoError(path, "holds a single frame, a picture in which nothing moves", "Name a video")
+        except BaseException:
+            self._close()  # or Windows keeps a refused file locked
+            raise
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.container.close()
+        self._close()
+
+    def _close(self):
+        if self.container is not None:
+            self.container.close()
 
     def info(self):
-        width, height = self.size if self.shown.rotation % 180 == 0 else self.size[::-1]
+        height, width = self._picture().shape[:2]
         return VideoInfo(width, height, float(self._rate()), self.seconds(), self.stream.codec_context.name)
 
     def seconds(self):
         """How long the video is: as its stream says, or else to the end of its last packet."""
+        return float(self._promised() or self._measured())
+
+    def _promised(self):
+        """The length that the file states for its pictures, in seconds; 0 where it states none."""
+        if self.container.format.name == "asf":  # says how long pictures and sound are together
+            return Fraction(0)
         if self.stream.duration:
-            return float(self.stream.duration * self.tick)
-        with av.open(os.path.abspath(self.path), **_LENIENT) as container:
-            packets = container.demux(container.streams[self.stream.index])
-            last = max((p.pts + (p.duration or 0) for p in packets if p.pts is not None), default=0)
-        return float(last * self.tick - self.zero)
+            return self.stream.duration * self.tick
+        hours, _, rest = self.stream.metadata.get("DURATION", "").partition(":")  # Matroska: 00:00:10.000000000
+        minutes, _, seconds = rest.partition(":")
+        try:
+            return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(seconds)
+        except ValueError:
+            return Fraction(0)
+
+    def _measured(self):
+        """The length found by going through all packets, without decoding them."""
+        try:
+            with av.open(os.path.abspath(self.path), **_HOW) as container:
+                packets = [p for p in container.demux(container.streams[self.stream.index]) if p.size]
+        except av.FFmpegError as error:
+            raise self._damaged(error) from None
+        last = max((p.pts + (p.duration or 0) for p in packets if p.pts is not None), default=None)
+        if last is None:  # a bare stream of pictures
+            return len(packets) / self._rate()
+        return last * self.tick - self.zero
 
     def _rate(self):
         return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
@@ -218,7 +249,7 @@ class _Reader:
     def _open(self):
         """Open the file, or open it again, at its first frame."""
         try:
-            self.container = av.open(os.path.abspath(self.path), **_LENIENT)
+            self.container = av.open(os.path.abspath(self.path), **_HOW)
         except av.FFmpegError as error:
             remedy = "Name a video file; if it is one, it is damaged or was not copied whole"
             raise VideoError(self.path, f"is not a video that can be read ({_reason(error)})", remedy) from None
@@ -235,8 +266,11 @@ class _Reader:
         self._start_decoding()
         if self.shown is None:
             raise VideoError(self.path, "holds no frame that can be decoded", "It is damaged or was not copied whole")
+        if self.coming is not None and self.coming_time <= self.time:  # the first frame came without a time
+            self.time = self.coming_time - 1 / self._rate()
         self.zero = self.time
-        self.time, self.coming_time = Fraction(0), self.coming_time and self.coming_time - self.zero
+        self.time = Fraction(0)
+        self.coming_time = None if self.coming is None else self.coming_time - self.zero
 
     def _start_decoding(self):
         self.decoded = self.container.decode(self.stream)
@@ -249,9 +283,7 @@ class _Reader:
         try:
             frame = next(self.decoded, None)
         except av.FFmpegError as error:
-            at = "at its beginning" if self.time is None else f"after {float(self.time):.1f} s"
-            remedy = "Take another copy, or cut it off before that place"
-            raise VideoError(self.path, f"is damaged {at} ({_reason(error)})", remedy) from None
+            raise self._damaged(error) from None
         if frame is None:
             return None, None
         # AVI counts its frames in the order of decoding, which is the right count once the decoder has sorted them.
@@ -259,6 +291,11 @@ class _Reader:
         if clock is None:  # a bare stream of pictures
             return frame, Fraction(0) if self.time is None else self.coming_time + 1 / self._rate()
         return frame, clock * self.tick - self.zero
+
+    def _damaged(self, error):
+        at = "at its beginning" if self.time is None else f"after {float(self.time):.1f} s"
+        remedy = "Take another copy, or cut it off before that place"
+        return VideoError(self.path, f"is damaged {at} ({_reason(error)})", remedy)
 
     def _next(self):
         self.shown, self.time = self.coming, self.coming_time
@@ -276,7 +313,7 @@ class _Reader:
         except (av.FFmpegError, VideoError):
             found = False
         if not found:  # the file has no index, or a wrong one: read it from its beginning
-            self.container.close()
+            self._close()
             self._open()
 
     def _play_until(self, time):
@@ -296,13 +333,19 @@ class _Reader:
 
     def _cut_short(self):
         """Whether the stream says that it goes on for long after its last frame."""
-        return self.coming is None and (self.stream.duration or 0) * self.tick - self._end() > Fraction(1, 2)
+        return self.coming is None and self._promised() - self._end() > Fraction(1, 2)
 
     def _picture(self):
         """The frame shown as an array (H, W, 3), RGB, upright."""
         width, height = self.size
         pixels = self.shown.to_ndarray(format="rgb24", width=width, height=height)
-        return np.rot90(pixels, round(self.shown.rotation / 90))
+        matrix = self.shown.side_data.get("DISPLAYMATRIX")
+        if matrix is None:
+            return pixels
+        a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()
+        if a * d < b * c:  # filmed by a front camera that mirrors: turn it back first
+            pixels, a, b = pixels[:, ::-1], -a, -b
+        return np.rot90(pixels, round(-np.arctan2(b, a) / (np.pi / 2)))
 
 
 def _check_file(path):
@@ -313,6 +356,8 @@ def _check_file(path):
         raise VideoError(path, "is a folder", "Name a video file in it")
     if not os.path.isfile(path):
         raise VideoError(path, "is no ordinary file", "Copy what it gives into one first")
+    if os.fspath(path).lower().endswith(_PLAYLISTS):
+        raise VideoError(path, "is a playlist, not a video", "Name one of the files in it")
     if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         raise VideoError(path, "may not be read by you", "Change its permissions, or copy it to where you may read")
     if os.path.getsize(path) == 0:

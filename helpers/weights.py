@@ -6,7 +6,6 @@ were scaled in another way give wrong answers without a warning. So the three co
 
 import json
 import os
-import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -106,10 +105,12 @@ def _download(address):
         )
     try:
         return torch.hub.load_state_dict_from_url(address, map_location="cpu", check_hash=True, weights_only=True)
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
+    except Exception as error:  # of the network, the disk, the checksum, or of a file that is not what it should be
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+        remedy = f"Delete {file}, which is broken" if os.path.exists(file) else f"Download it by hand to {file}"
         raise WeightsError(
-            f"{os.path.basename(address)} could not be had from {address} ({error}). Download it by hand, put it at "
-            f"{file} and try again; or use the weights 'stickfigures', which need no download."
+            f"{os.path.basename(address)} could not be had from {address} ({reason}). {remedy}, and try again; "
+            "or use the weights 'stickfigures', which need no download."
         ) from error
 
 

@@ -32,6 +32,8 @@ def upload_button(function):
                 function(path)
             except VideoError as error:
                 print(str(error).replace(str(path), path.name))
+            finally:
+                button.value = ()  # so that the same file can be sent again, and its bytes are let go
 
     button.observe(uploaded, names="value")
     box = ipywidgets.VBox([button, output])

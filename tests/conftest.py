@@ -30,14 +30,16 @@ def read_number(frame):
     return sum(1 << bit for bit in range(8) if frame[bit // 4 * 24 + 10, bit % 4 * 24 + 10].mean() > 128)
 
 
-def write_film(path, times, codec="libx264", options=None, time_base=Fraction(1, 90000), rate=30, numbers=None, audio=False):
+def write_film(path, times, codec="libx264", options=None, time_base=Fraction(1, 90000), rate=30, numbers=None, audio=False, container_options=None):
     """Encode numbered frames to be shown at these times, in seconds; the path."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         stream.codec_context.time_base = time_base
         stream.options = options or {}
-        sound = container.add_stream("aac", rate=44100) if audio else None
+        sound = container.add_stream("wmav2" if codec == "wmv2" else "aac", rate=44100) if audio else None
+        if sound:
+            sound.bit_rate = 64_000
         for number, time in zip(numbers or range(len(times)), times):
             frame = av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")
             frame.pts, frame.time_base = round(Fraction(time) / time_base), time_base
@@ -48,7 +50,7 @@ def write_film(path, times, codec="libx264", options=None, time_base=Fraction(1,
     return path
 
 
-def _mux_silence(container, stream, seconds=1):
+def _mux_silence(container, stream, seconds=4):
     for k in range(seconds * 44100 // 1024):
         frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), dtype=np.float32), format="fltp", layout="stereo")
         frame.sample_rate, frame.pts = 44100, k * 1024

@@ -88,6 +88,16 @@ def test_json_goes_on_after_a_bad_file(pretrained, tmp_path):
     assert good["file"] == str(CLIP) and good["weights"] == "stickfigures" and good["clips"] == 5
 
 
+def test_a_name_that_the_terminal_cannot_show_does_no_harm(tmp_path):
+    copy = tmp_path / "日本.mp4"
+    copy.write_bytes(CLIP.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers.classify", "--clips", "1", str(copy), str(CLIP)],
+        capture_output=True, cwd=ROOT, timeout=300, env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.count(b"jumping jacks") == 2
+
+
 def test_bad_arguments_are_refused(capsys):
     for wrong, says in [(["--clips", "0", "a"], "less than 1"), (["--device", "abacus", "a"], "cannot be used here"), ([], "FILE")]:
         with pytest.raises(SystemExit) as raised:

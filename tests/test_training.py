@@ -12,7 +12,7 @@ from conftest import ROOT
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from helpers import training
+from helpers import classify, training
 
 SCRIPT = """
 import sys, torch
@@ -130,3 +130,28 @@ def test_wrong_calls_are_refused(tmp_path):
     training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=1, checkpoint=path)
     with pytest.raises(ValueError, match="is of a run with .*delete it or name another file"):
         training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=2, checkpoint=path)
+    for other in (dict(about="other clips"), dict(augment=training.mirror)):
+        with pytest.raises(ValueError, match="is of a run with"):
+            training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=1, checkpoint=path, **other)
+
+
+class Movable(nn.Sequential):
+    """Makes its parameters anew when it is moved, as a move to a GPU does."""
+
+    def to(self, device):
+        return self.double().float()
+
+
+def test_a_network_that_was_moved_and_asked_can_still_be_trained():
+    network = Movable(*small_network())
+    training.predict(network, Dots(16, 0))
+    classify.probabilities(Pretrained(network), [torch.zeros(6, 8, 16, 1)])
+    training.train(network, Dots(16, 0), Dots(8, 1), epochs=1)
+
+
+class Pretrained:
+    def __init__(self, network):
+        self.network = network
+
+    def preprocess(self, clip):
+        return clip.permute(3, 0, 1, 2)

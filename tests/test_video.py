@@ -1,11 +1,13 @@
 """Frames by time, whatever the container; preprocessing equal to torchvision's; clear errors for bad files."""
 
+import gc
 import os
 import random
 import shutil
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -34,6 +36,11 @@ FILMS = {
     "avi, H.264 with B-frames": ("a.avi", EVEN, dict(time_base=Fraction(1, 30), options=GOP)),
     "webm, VP9": ("a.webm", EVEN, dict(codec="libvpx-vp9", options={"g": "12", "cpu-used": "8"})),
     "a bare H.264 stream without a clock": ("a.h264", [Fraction(k, 25) for k in range(60)], dict(rate=25, options={"bf": "0"})),
+    "mkv that starts before zero": (
+        "a.mkv",
+        [t - Fraction(1, 30) for t in EVEN],
+        dict(options={"bf": "0", "g": "12"}, container_options={"avoid_negative_ts": "disabled"}),
+    ),
     "mp4 with sound": ("a.mp4", EVEN, dict(options=GOP, audio=True)),
 }
 
@@ -132,23 +139,33 @@ def test_impossible_clips_are_refused(film, arguments):
         list(video.read_clips(film, clips=0))
 
 
-def turned(path, quarters):
-    """Write into an mp4 file that it was filmed with the camera turned, as telephones do."""
+def turned(path, a, b, c, d):
+    """Write into an mp4 file that it was filmed with the camera turned or mirrored, as telephones do."""
     one = 1 << 16
-    a, b, c, d = [(one, 0, 0, one), (0, one, -one, 0), (-one, 0, 0, -one), (0, -one, one, 0)][quarters]
-    numbers = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    numbers = (a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40  # version 0: 40 bytes of header before the matrix
     data[at : at + 36] = b"".join(n.to_bytes(4, "big", signed=True) for n in numbers)
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("quarters", range(4))
-def test_turned_films_are_shown_upright(film, quarters):
+MATRICES = {  # the matrix maps (x, y) to (a x + c y, b x + d y), y downwards
+    (1, 0, 0, 1): lambda picture: picture,
+    (0, 1, -1, 0): lambda picture: np.rot90(picture, -1),  # a quarter clockwise
+    (-1, 0, 0, -1): lambda picture: np.rot90(picture, 2),
+    (0, -1, 1, 0): lambda picture: np.rot90(picture, 1),
+    (-1, 0, 0, 1): np.fliplr,
+    (1, 0, 0, -1): np.flipud,
+    (0, 1, 1, 0): lambda picture: picture.swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_turned_and_mirrored_films_are_shown_upright(film, matrix):
     upright = video.read_clip(film, frames=1)[0].numpy()
-    turned(film, quarters)
+    turned(film, *matrix)
     clip = video.read_clip(film, frames=1)[0].numpy()
-    assert np.array_equal(clip, np.rot90(upright, -quarters))  # the matrix turns clockwise
+    assert np.array_equal(clip, MATRICES[matrix](upright))
     info = video.probe(film)
     assert (info.height, info.width) == clip.shape[:2]
 
@@ -163,6 +180,18 @@ def test_length_is_found_where_the_stream_does_not_say_it(tmp_path):
     with av.open(str(path)) as container:
         assert container.streams.video[0].duration is None
     assert video.probe(path).seconds == pytest.approx(float(UNEVEN[-1]), abs=0.3)  # and what the last frame lasts
+
+
+def test_clips_of_a_bare_stream_are_spread_over_all_of_it(tmp_path):
+    path = write_film(tmp_path / "a.h264", EVEN, rate=25, options={"bf": "0"})
+    assert video.probe(path).seconds == pytest.approx(60 / 25)
+    assert [read_number(clip[0]) for clip in video.read_clips(path, clips=3, frames=5, rate=25)] == [0, 27, 55]
+
+
+def test_sound_longer_than_the_pictures_does_no_harm(tmp_path):
+    for name, codec in (("a.wmv", "wmv2"), ("a.mkv", "libx264"), ("a.mp4", "libx264"), ("a.avi", "mpeg4")):
+        path = write_film(tmp_path / name, EVEN[:20], codec=codec, time_base=Fraction(1, 30), audio=True)
+        assert [read_number(clip[-1]) for clip in video.read_clips(path, clips=2, frames=6, rate=30)][-1] >= 17, name
 
 
 # Preprocessing
@@ -251,6 +280,9 @@ def bad_files(folder):
     write_film(folder / "faststart.mp4", EVEN, options=GOP)
     avi = write_film(folder / "cut.avi", EVEN, codec="mpeg4", time_base=Fraction(1, 30)).read_bytes()
     (folder / "cut.avi").write_bytes(avi[: len(avi) // 3])
+    mkv = write_film(folder / "cut.mkv", EVEN, options=GOP).read_bytes()
+    (folder / "cut.mkv").write_bytes(mkv[: len(mkv) // 2])
+    (folder / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nmissing.ts\n")
     return {
         "missing.mp4": "there is no such file.*looked for from",
         "empty.mp4": "is empty",
@@ -263,14 +295,36 @@ def bad_files(folder):
         "one.mp4": "holds a single frame",
         "picture.png": "holds a single frame",
         "cut.avi": "is cut short|is damaged",
+        "cut.mkv": "is cut short|is damaged",
+        "list.m3u8": "is a playlist",
     }
+
+
+def read_all(path):
+    return list(video.read_clips(path))
+
+
+def open_files():
+    """The files that this process holds open, where the system tells."""
+    return {os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()} if Path("/proc/self/fd").exists() else set()
+
+
+def test_a_refused_file_is_closed(tmp_path):
+    gc.disable()  # what only the garbage collector closes, Windows keeps locked
+    try:
+        for name in bad_files(tmp_path):
+            with pytest.raises(video.VideoError):
+                read_all(tmp_path / name)
+            assert not any(name in path for path in open_files()), name
+    finally:
+        gc.enable()
 
 
 def test_bad_files_are_refused_in_one_clear_sentence(tmp_path, capfd):
     for name, says in bad_files(tmp_path).items():
-        for reading in (video.probe, video.read_clip, lambda path: list(video.read_clips(path))):
-            if reading is video.probe and name == "cut.avi":
-                continue  # its header is whole
+        for reading in (video.probe, video.read_clip, read_all):
+            if name.startswith("cut") and reading is not read_all:
+                continue  # the beginning is whole, and so is the header
             with pytest.raises(video.VideoError, match=says) as raised:
                 reading(tmp_path / name)
             message = str(raised.value)

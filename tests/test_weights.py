@@ -147,6 +147,17 @@ def test_a_failed_download_says_what_to_do(online, served, published, name, tmp_
     assert not list((tmp_path / "cache").rglob("*.pth"))  # nothing broken is left in the cache
 
 
+@pytest.mark.parametrize("content", [b"<html>Sign in first</html>", b"", b"PK\x03\x04 cut"])
+def test_a_broken_file_in_the_cache_is_named(online, content, tmp_path):
+    online("r2plus1d_18-12345678.pth")
+    file = tmp_path / "cache" / "hub" / "checkpoints" / "r2plus1d_18-12345678.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    with pytest.raises(weights.WeightsError, match="which is broken") as raised:
+        weights.load("kinetics400")
+    assert f"Delete {file}" in str(raised.value)
+
+
 def test_no_network_says_what_to_do(online, monkeypatch, capsys):
     download = weights._download
     monkeypatch.setattr(weights, "_download", lambda published: download("http://127.0.0.1:9/r2plus1d_18-91a641e6.pth"))

@@ -8,6 +8,7 @@ command, the seeds, the versions, the score on clips that the training never saw
 import json
 import platform
 import sys
+import zlib
 from pathlib import Path
 
 import av
@@ -83,9 +84,14 @@ def _train(network, number, size, clips, epochs, lr):
     watched = StickFigures(200, seed=WATCH, size=size, transform=video.normalize)
     history = train(
         network, Subset(drawn, range(first, first + clips)), watched, epochs, lr=lr, seed=SEED, augment=mirror,
-        checkpoint=RUNS / f"stage{number}.pt",
+        checkpoint=RUNS / f"stage{number}.pt", about=f"{drawn.settings}, seed {TRAIN}, checksum {_checksum(drawn)}",
     )  # fmt: skip
     return [{name: round(value, 4) for name, value in line.items() if name != "seconds"} for line in history]
+
+
+def _checksum(clips):
+    """Changes when the clips are drawn in another way."""
+    return zlib.crc32(b"".join(clips[k][0].numpy().tobytes() for k in range(len(ACTIONS))))
 
 
 def _by_action(logits, labels):
