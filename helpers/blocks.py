@@ -6,7 +6,11 @@ torchvision's (`torchvision/models/video/resnet.py`), so that its weights load h
 Source: Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", arXiv 1711.11248.
 """
 
+from typing import NamedTuple
+
 from torch import nn
+
+KINDS = ("2D", "3D", "(2+1)D")
 
 
 def midplanes(inplanes, planes, t=3, d=3):
@@ -20,6 +24,41 @@ def midplanes(inplanes, planes, t=3, d=3):
         t, d: extent of the kernel over time and over each side of the frame.
     """
     return (t * d * d * inplanes * planes) // (d * d * inplanes + t * planes)
+
+
+class Cost(NamedTuple):
+    """What a convolution costs for one clip."""
+
+    parameters: int
+    multiply_adds: int
+    middle: int | None  #: filters between the two halves of a (2+1)D convolution
+    output: tuple  #: (C, T, H, W)
+
+
+def output_size(n, kernel, stride, padding):
+    """How many places a kernel takes along an axis of length `n`."""
+    return (n + 2 * padding - kernel) // stride + 1
+
+
+def cost(kind, inplanes, planes, t=3, d=3, stride=1, frames=16, size=56):
+    """Parameters, multiply-adds and output of a convolution without bias, padded by half its kernel. Built in notebook 02.
+
+    Args:
+        kind: one of `KINDS`: 1 x d x d, t x d x d, or 1 x d x d and then t x 1 x 1, `midplanes` wide between.
+        inplanes, planes: channels that come in and go out.
+        t, d: extent of the kernel over time and over each side of the frame, odd.
+        stride: over space and, except for 2D, over time.
+        frames, size: of what comes in; its frames are size x size.
+    """
+    side = output_size(size, d, stride, d // 2)
+    after = frames if kind == "2D" else output_size(frames, t, stride, t // 2)
+    if kind == "(2+1)D":
+        middle = midplanes(inplanes, planes, t, d)
+        space, time = d * d * inplanes * middle, t * middle * planes
+        multiply_adds = space * frames * side**2 + time * after * side**2  # the first half keeps every frame
+        return Cost(space + time, multiply_adds, middle, (planes, after, side, side))
+    weights = (t if kind == "3D" else 1) * d * d * inplanes * planes
+    return Cost(weights, weights * after * side**2, None, (planes, after, side, side))
 
 
 class Conv2Plus1D(nn.Sequential):

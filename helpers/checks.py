@@ -68,3 +68,31 @@ def y_t_slice(answer):
             assert result[y, t, c] == clip[c, t, y, 4], "The shape is right, but a value stands in the wrong place."
 
     return _check("y_t_slice", answer, attempt)
+
+
+def conv3d_macs(answer):
+    """Notebook 02: multiply-adds of a 3D convolution, from the shape of its weight and that of its output."""
+
+    def attempt():
+        assert answer((1, 1, 3, 3, 3), (1, 1, 1, 1, 1)) == 27, "One output of one channel needs one product a weight."
+        assert answer((8, 4, 3, 3, 3), (1, 8, 1, 1, 1)) == 864, "Each of the 8 outputs has its own 4 x 3 x 3 x 3 weights."
+        assert answer((64, 3, 3, 7, 7), (2, 64, 16, 56, 56)) == 2832334848, "Count every place and every clip of the batch."
+
+    return _check("conv3d_macs", answer, attempt)
+
+
+def factorise(answer):
+    """Notebook 02: a (time) x (space) kernel of rank 1 into its temporal and its spatial part."""
+
+    def attempt():
+        generator = torch.Generator().manual_seed(0)
+        for t, d in ((3, 3), (5, 7)):
+            time, space = torch.randn(t, generator=generator), torch.randn(d, d, generator=generator)
+            kernel = time[:, None, None] * space  # (t, d, d)
+            parts = answer(kernel)
+            assert len(parts) == 2, "Return two tensors, first the temporal one (t,), then the spatial one (d, d)."
+            assert tuple(parts[0].shape) == (t,) and tuple(parts[1].shape) == (d, d), f"The shapes are ({t},) and ({d}, {d})."
+            again = parts[0][:, None, None] * parts[1]
+            assert torch.allclose(again, kernel, atol=1e-5), "Their product is not the kernel. (torch.linalg.svd may help.)"
+
+    return _check("factorise", answer, attempt)

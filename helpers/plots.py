@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from PIL import Image
 
 # Okabe and Ito's colours, which also those tell apart who do not see red or green.
@@ -199,4 +200,92 @@ def timeline(shown, asked, rows):
     axes.set_xlabel("seconds", color=TIME)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def kernel_in_volume(axes, kernel, stride=(1, 1, 1), place=0.5, cells=(8, 8, 8)):
+    """A kernel at one of its places inside a clip, in space and time.
+
+    Its faces that look like a frame are in the colour of space, those along time in the colour of time.
+
+    Args:
+        axes: with projection="3d".
+        kernel: its extent (T, H, W); it is padded by half of that.
+        stride: (T, H, W).
+        place: 0 for its first place, 1 for its last, in the order in which it moves.
+        cells: (T, H, W) of the clip that is drawn.
+
+    Returns:
+        The index (T, H, W) of the output that it computes there.
+    """
+    outputs = [(n + 2 * (k // 2) - k) // s + 1 for n, k, s in zip(cells, kernel, stride)]
+    index = np.unravel_index(round(place * (np.prod(outputs) - 1)), outputs)
+    low = [i * s - k // 2 for i, s, k in zip(index, stride, kernel)]
+    with plt.rc_context(STYLE):
+        axes.add_collection3d(Line3DCollection(_edges((0, 0, 0), cells), colors=INK, lw=0.8))
+        for front in range(1, cells[0]):  # the frames behind the first one, thinly
+            corners = [(front, 0, 0), (front, 0, cells[2]), (front, cells[1], cells[2]), (front, cells[1], 0)]
+            axes.add_collection3d(Poly3DCollection([_turned(corners)], facecolors="none", edgecolors=PALE, lw=0.6))
+        faces = [face for axis in range(3) for face in _faces(low, kernel, axis)]
+        colors = [SPACE, SPACE, TIME, TIME, TIME, TIME]
+        axes.add_collection3d(Poly3DCollection(faces, facecolors=colors, edgecolors="white", lw=0.8, alpha=0.8))
+    margin = max(k // 2 for k in kernel)
+    limits = [(-margin, n + margin) for n in cells]
+    axes.set(xlim=limits[0], ylim=limits[2], zlim=limits[1][::-1])
+    axes.set_box_aspect([high - low for low, high in (limits[0], limits[2], limits[1])], zoom=1.15)
+    axes.view_init(elev=18, azim=-60)
+    axes.set_axis_off()
+    for where, letter, color in (
+        ((cells[0] / 2, -1.5, cells[1] + 1), "T", TIME),
+        ((cells[0] + 2.5, cells[2] / 2, cells[1] + 1), "W", SPACE),
+        ((-1.2, -0.8, cells[1] / 2), "H", SPACE),
+    ):
+        axes.text(*where, letter, color=color, fontsize=12, weight="bold", ha="center", va="center")
+    return tuple(int(i) for i in index)
+
+
+def _turned(corners):
+    """From (T, row, column) to the axes of the drawing, x for time, y for columns, z for rows."""
+    return [(t, column, row) for t, row, column in corners]
+
+
+def _faces(low, size, axis):
+    """The two faces of a box across one of its axes."""
+    others = [k for k in range(3) if k != axis]
+    faces = []
+    for end in (0, size[axis]):
+        corners = []
+        for a, b in ((0, 0), (0, 1), (1, 1), (1, 0)):
+            corner = list(low)
+            corner[axis] += end
+            corner[others[0]] += a * size[others[0]]
+            corner[others[1]] += b * size[others[1]]
+            corners.append(corner)
+        faces.append(_turned(corners))
+    return faces
+
+
+def _edges(low, size):
+    """The twelve edges of a box."""
+    edges = []
+    for axis in range(3):
+        for face in _faces(low, size, axis):
+            edges += [(face[k], face[(k + 1) % 4]) for k in range(4)]
+    return edges
+
+
+def kernels(kind, t, d, stride, place):
+    """The kernels of a convolution inside the clip, one panel each.
+
+    Args:
+        kind: "2D", "3D" or "(2+1)D".
+        t, d, stride: as of the convolution; `place` as of `kernel_in_volume`.
+    """
+    flat, along_time = ((1, d, d), (1, stride, stride)), ((t, 1, 1), (stride, 1, 1))  # extent and stride
+    panels = {"2D": [flat], "3D": [((t, d, d), (stride,) * 3)], "(2+1)D": [flat, along_time]}[kind]
+    figure = new_figure(3.6 * len(panels), 3.4)
+    for number, (shape, steps) in enumerate(panels, start=1):
+        axes = add_axes(figure, 1, len(panels), number, projection="3d")
+        kernel_in_volume(axes, shape, steps, place)
+        axes.set_title(" x ".join(map(str, shape)), loc="center")
     return figure

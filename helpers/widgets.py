@@ -6,6 +6,7 @@ from pathlib import Path
 import ipywidgets
 
 from helpers import plots
+from helpers.blocks import KINDS, cost
 from helpers.video import VideoError
 
 
@@ -60,3 +61,33 @@ def slice_explorer(film):
 
     sliders = dict(time=slider(frames, frames // 2), row=slider(height, height // 2), column=slider(width, width // 2))
     return ipywidgets.interactive(draw, **sliders)
+
+
+def draw_kernels(kind="(2+1)D", t=3, d=3, stride=1, inplanes=64, planes=64, place=0.57):
+    """Show what a convolution looks like and costs on a clip of 16 frames of 56 x 56; see `blocks.cost`."""
+    plots.show(plots.kernels(kind, t, d, stride, place), f"A {kind} kernel as a block inside a larger block, the clip.")
+    spent = cost(kind, inplanes, planes, t, d, stride)
+    print(f"parameters            {spent.parameters:>18,}")
+    print(f"multiply-adds         {spent.multiply_adds:>18,}")
+    if spent.middle is not None:
+        print(f"M, between the halves {spent.middle:>18,}")
+    print(f"{inplanes} x 16 x 56 x 56 -> {' x '.join(map(str, spent.output))}")
+
+
+def kernel_explorer():
+    """`draw_kernels` with a control for each of its arguments; `.children` are the controls, in that order."""
+
+    def odd(value):
+        return ipywidgets.IntSlider(value, 1, 7, step=2, continuous_update=False)
+
+    channels = dict(options=(3, 16, 32, 64, 128, 256, 512), value=64, continuous_update=False)
+    return ipywidgets.interactive(
+        draw_kernels,
+        kind=ipywidgets.ToggleButtons(options=KINDS, value="(2+1)D"),
+        t=odd(3),
+        d=odd(3),
+        stride=ipywidgets.IntSlider(1, 1, 2, continuous_update=False),
+        inplanes=ipywidgets.SelectionSlider(**channels),
+        planes=ipywidgets.SelectionSlider(**channels),
+        place=ipywidgets.FloatSlider(0.57, min=0, max=1, step=0.01, continuous_update=False),
+    )

@@ -165,6 +165,7 @@ def actions():
 
 if __name__ == "__main__":
     network_map(1, "clip")
+    network_map(2, "stem", "layer1", "layer2", "layer3", "layer4")
     axes_of_a_clip()
     pipeline()
     classified()

@@ -115,3 +115,29 @@ def test_a_file_is_uploaded_and_classified(page, lab, tmp_path):
         button.click()
     chooser.value.set_files(tmp_path / "letter.txt")
     page.get_by_text(re.compile(r"letter\.txt: (is not a video|holds no video)")).wait_for()
+
+
+def drag(page, widget, steps):
+    """Move the slider with this name by so many steps, as a hand on the keyboard does; what it then shows."""
+    row = page.locator(".widget-inline-hbox", has=page.get_by_text(widget, exact=True))
+    row.scroll_into_view_if_needed()
+    handle = row.locator(".noUi-handle")
+    handle.focus()
+    for _ in range(abs(steps)):
+        handle.press("ArrowRight" if steps > 0 else "ArrowLeft")
+    return row.locator(".widget-readout").inner_text()
+
+
+def test_sliders_of_the_kernel_explorer_change_its_numbers(page, lab):
+    run_all(page, lab, "02_compare_3d_and_2plus1d.ipynb")
+    explorer = page.locator(".jp-OutputArea-output", has=page.locator(".widget-inline-hbox")).first
+
+    def shows(*numbers):
+        for number in numbers:
+            explorer.get_by_text(number).wait_for(timeout=30_000)
+
+    shows(re.compile(r"parameters +110,592\n"), re.compile(r"halves +144\n"))  # 144 (9 64 + 3 64)
+    assert drag(page, "t", 1) == "5"
+    shows(re.compile(r"parameters +183,680\n"), re.compile(r"halves +205\n"))  # 205 (9 64 + 5 64)
+    assert drag(page, "inplanes", -2) == "16"
+    shows(re.compile(r"parameters +45,936\n"), re.compile(r"halves +99\n"))  # 99 (9 16 + 5 64)

@@ -1,9 +1,11 @@
 """The exercises' checkers: right answers pass, wrong ones get a hint, and nothing that a reader writes makes them raise."""
 
 import bisect
+import math
 import re
 
 import pytest
+import torch
 
 from helpers import checks
 
@@ -11,6 +13,8 @@ RIGHT = {
     "frame_at": lambda times, moment: bisect.bisect_right(times, moment) - 1,
     "clip_seconds": lambda frames, rate: (frames - 1) / rate,
     "y_t_slice": lambda clip, column: clip[..., column].permute(2, 1, 0),
+    "conv3d_macs": lambda weight, output: math.prod(weight) * output[0] * math.prod(output[2:]),
+    "factorise": lambda kernel: best_pair(kernel),
 }
 WRONG = {
     "frame_at": [
@@ -26,7 +30,22 @@ WRONG = {
         (lambda clip, column: None, "Return a tensor"),
         (lambda clip: clip, "TypeError"),
     ],
+    "conv3d_macs": [
+        (lambda weight, output: math.prod(weight) * math.prod(output), "its own"),
+        (lambda weight, output: math.prod(weight), "every clip of the batch"),
+        (lambda weight, output: 0, "one product a weight"),
+    ],
+    "factorise": [
+        (lambda kernel: (kernel[:, 0, 0], kernel[0]), "not the kernel"),
+        (lambda kernel: (kernel[0], kernel[:, 0, 0]), "The shapes are"),
+        (lambda kernel: [kernel], "two tensors"),
+    ],
 }
+
+
+def best_pair(kernel):
+    u, s, v = torch.linalg.svd(kernel.flatten(1), full_matrices=False)
+    return u[:, 0] * s[0], v[0].view(kernel.shape[1:])
 
 
 def test_every_checker_is_tried():

@@ -20,6 +20,7 @@ TWINS = {
     "01_see_a_video_as_a_tensor.ipynb": {
         "helpers.video": ["resize", "center_crop", "normalize", "denormalize", "_channels"],
     },
+    "02_compare_3d_and_2plus1d.ipynb": {"helpers.blocks": ["midplanes", "output_size"]},
     "08_classify_a_clip.ipynb": {"helpers.classify": ["best_device", "top", "probabilities"]},
 }
 

@@ -5,10 +5,11 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+import torch
 from conftest import write_film
 
 from helpers import plots, video
-from helpers.widgets import slice_explorer, upload_button
+from helpers.widgets import kernel_explorer, slice_explorer, upload_button
 
 
 def upload(box, name, content):
@@ -65,3 +66,59 @@ def test_slice_explorer_draws_what_its_sliders_say(place, monkeypatch):
     frame, y_t, x_t = (np.asarray(axes.images[0].get_array()) for axes in figure.get_axes() if axes.images)
     assert np.array_equal(frame, film[time])
     assert np.array_equal(y_t[3, 2], film[2, 3, column]) and np.array_equal(x_t[2, 3], film[2, row, 3])
+
+
+def measured(kind, inplanes, planes, t, d, stride):
+    """Parameters, multiply-adds and output of real convolutions, counted on the tensors themselves, at a quarter of the size."""
+    x = torch.zeros(1, inplanes, 16, 56, 56, device="meta")
+    p = {"2D": [(1, d, d)], "3D": [(t, d, d)], "(2+1)D": [(1, d, d), (t, 1, 1)]}[kind]
+    steps = {"2D": [(1, stride, stride)], "3D": [stride], "(2+1)D": [(1, stride, stride), (stride, 1, 1)]}[kind]
+    middle = int(t * d * d * inplanes * planes / (d * d * inplanes + t * planes))
+    widths = [inplanes, middle, planes] if kind == "(2+1)D" else [inplanes, planes]
+    parameters = multiply_adds = 0
+    for i, (kernel, step) in enumerate(zip(p, steps)):
+        half = tuple(k // 2 for k in kernel)
+        layer = torch.nn.Conv3d(widths[i], widths[i + 1], kernel, step, half, bias=False, device="meta")
+        x = layer(x)
+        parameters += layer.weight.numel()
+        multiply_adds += layer.weight[0].numel() * x.numel()
+    return parameters, multiply_adds, tuple(x.shape[1:])
+
+
+@pytest.mark.parametrize("kind", ["2D", "3D", "(2+1)D"])
+@pytest.mark.parametrize(
+    "t, d, stride, inplanes, planes, place",
+    [(1, 1, 1, 3, 3, 0.0), (3, 3, 1, 64, 64, 0.57), (3, 5, 2, 64, 128, 0.5), (7, 7, 2, 512, 512, 1.0)],
+)
+def test_kernel_explorer_tells_the_truth(kind, t, d, stride, inplanes, planes, place, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append((figure, alt)))
+    box = kernel_explorer()
+    for control, value in zip(box.children, (kind, t, d, stride, inplanes, planes, place)):
+        control.value = value
+    box.update()
+    figure, _ = drawn[-1]
+    parameters, multiply_adds, output = measured(kind, inplanes, planes, t, d, stride)
+    told = capsys.readouterr().out.rpartition("parameters")[2].split("\n")  # what was printed last
+    assert told[0].strip() == f"{parameters:,}" and told[1].split()[-1] == f"{multiply_adds:,}"
+    if kind == "(2+1)D":
+        middle = int(t * d * d * inplanes * planes / (d * d * inplanes + t * planes))
+        assert told[2].split()[-1] == f"{middle:,}"
+    assert told[-2] == f"{inplanes} x 16 x 56 x 56 -> {' x '.join(map(str, output))}"
+    panels = [axes for axes in figure.get_axes() if axes.name == "3d"]
+    assert [axes.get_title() for axes in panels] == {
+        "2D": [f"1 x {d} x {d}"], "3D": [f"{t} x {d} x {d}"], "(2+1)D": [f"1 x {d} x {d}", f"{t} x 1 x 1"],
+    }[kind]  # fmt: skip
+
+
+def test_kernel_explorer_reaches_the_ends_of_its_sliders():
+    ends = [(control.min, control.max) for control in kernel_explorer().children if hasattr(control, "min")]
+    assert ends == [(1, 7), (1, 7), (1, 2), (0, 1)]
+
+
+@pytest.mark.parametrize("kernel, stride", [((3, 3, 3), (1, 1, 1)), ((1, 5, 5), (1, 2, 2)), ((7, 1, 1), (2, 1, 1))])
+def test_the_kernel_moves_over_every_place(kernel, stride):
+    counts = [len(range(0, 8, step)) for step in stride]  # padded by half, every stride-th cell is once in the middle
+    axes = plots.add_axes(plots.new_figure(3, 3), projection="3d")
+    assert plots.kernel_in_volume(axes, kernel, stride, place=0) == (0, 0, 0)
+    assert plots.kernel_in_volume(axes, kernel, stride, place=1) == tuple(count - 1 for count in counts)
