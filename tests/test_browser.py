@@ -83,14 +83,23 @@ def page(chromium, lab, request):
 
 
 def run_all(page, address, name):
-    """Open a notebook, run all of its cells, wait until the last one is done."""
-    page.goto(f"{address}/lab/tree/notebooks/{name}")
-    status = page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator")
+    """Open a notebook in a workspace of its own, run all of its cells, wait until the last one is done."""
+    page.goto(f"{address}/lab/workspaces/{name[:2]}/tree/notebooks/{name}")
+    deadline = time.monotonic() + 60
+    while not kernel_is_idle(page, address, name):  # before that JupyterLab would ask which kernel to take
+        assert time.monotonic() < deadline, "no kernel came"
+        time.sleep(0.5)
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
+    status = page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator")
     expect(status).to_have_attribute("data-status", "busy", timeout=30_000)
     expect(status).to_have_attribute("data-status", "idle", timeout=300_000)
+
+
+def kernel_is_idle(page, address, name):
+    sessions = page.request.get(f"{address}/api/sessions").json()
+    return any(s["path"].endswith(name) and s["kernel"]["execution_state"] == "idle" for s in sessions)
 
 
 def test_a_file_is_uploaded_and_classified(page, lab, tmp_path):
