@@ -4,7 +4,6 @@ Layout and state-dict keys are torchvision's, and so is the order in which rando
 `torch.manual_seed` both start from the same weights.
 """
 
-import torch
 from torch import nn
 
 from helpers.blocks import BasicBlock, R2Plus1dStem

@@ -100,7 +100,7 @@ def draw_answers(axes, answers):
     labels, values = zip(*answers)
     places = np.arange(len(answers))[::-1]
     axes.barh(places, values, height=0.62, color=[ANSWER] + [PALE] * (len(answers) - 1))
-    for place, label, value in zip(places, labels, values):
+    for place, value in zip(places, values):
         axes.text(value + 0.02, place, f"{value:.0%}", va="center", fontsize=10)
     axes.set_yticks(places, labels, fontsize=11)
     axes.set(xlim=(0, 1.15), xticks=[])

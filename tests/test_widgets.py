@@ -69,7 +69,7 @@ def test_slice_explorer_draws_what_its_sliders_say(place, monkeypatch):
 
 
 def measured(kind, inplanes, planes, t, d, stride):
-    """Parameters, multiply-adds and output of real convolutions, counted on the tensors themselves, at a quarter of the size."""
+    """Parameters, multiply-adds and output of real convolutions, counted on tensors without content."""
     x = torch.zeros(1, inplanes, 16, 56, 56, device="meta")
     p = {"2D": [(1, d, d)], "3D": [(t, d, d)], "(2+1)D": [(1, d, d), (t, 1, 1)]}[kind]
     steps = {"2D": [(1, stride, stride)], "3D": [stride], "(2+1)D": [(1, stride, stride), (stride, 1, 1)]}[kind]
