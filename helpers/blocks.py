@@ -68,11 +68,13 @@ class Conv2Plus1D(nn.Sequential):
     """
 
     def __init__(self, inplanes, planes, midplanes, stride=1):
+        space = dict(kernel_size=(1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1))
+        time = dict(kernel_size=(3, 1, 1), stride=(stride, 1, 1), padding=(1, 0, 0))
         super().__init__(
-            nn.Conv3d(inplanes, midplanes, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False),
+            nn.Conv3d(inplanes, midplanes, **space, bias=False),
             nn.BatchNorm3d(midplanes),
             nn.ReLU(inplace=True),
-            nn.Conv3d(midplanes, planes, (3, 1, 1), stride=(stride, 1, 1), padding=(1, 0, 0), bias=False),
+            nn.Conv3d(midplanes, planes, **time, bias=False),
         )
 
 
@@ -84,11 +86,13 @@ class R2Plus1dStem(nn.Sequential):
 
     def __init__(self, planes=64):
         middle = 45 * planes // 64
+        space = dict(kernel_size=(1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3))
+        time = dict(kernel_size=(3, 1, 1), padding=(1, 0, 0))
         super().__init__(
-            nn.Conv3d(3, middle, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
+            nn.Conv3d(3, middle, **space, bias=False),
             nn.BatchNorm3d(middle),
             nn.ReLU(inplace=True),
-            nn.Conv3d(middle, planes, (3, 1, 1), stride=1, padding=(1, 0, 0), bias=False),
+            nn.Conv3d(middle, planes, **time, bias=False),
             nn.BatchNorm3d(planes),
             nn.ReLU(inplace=True),
         )

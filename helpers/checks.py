@@ -8,6 +8,9 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models.video import resnet as reference
 
 
 def _check(name, answer, attempt):
@@ -96,3 +99,67 @@ def factorise(answer):
             assert torch.allclose(again, kernel, atol=1e-5), "Their product is not the kernel. (torch.linalg.svd may help.)"
 
     return _check("factorise", answer, attempt)
+
+
+def _same_layers(mine, theirs, clip):
+    """Hold a module against another one: keys, shapes, then what both make of a clip with the same random weights."""
+    assert isinstance(mine, nn.Module), "Return a torch.nn.Module."
+    keys, expected = mine.state_dict(), theirs.state_dict()
+    for missing in (key for key in expected if key not in keys):
+        raise AssertionError(f"Its state dict has no {missing}.")
+    for extra in (key for key in keys if key not in expected):
+        raise AssertionError(f"Its state dict has {extra}, which torchvision's has not.")
+    for key, value in expected.items():
+        assert keys[key].shape == value.shape, f"{key} is {tuple(keys[key].shape)}, not {tuple(value.shape)}."
+    _randomise(theirs)
+    mine.load_state_dict(theirs.state_dict())
+    for train, what in ((False, "in eval mode"), (True, "in train mode")):
+        with torch.no_grad():
+            given, right = mine.train(train)(clip.clone()), theirs.train(train)(clip.clone())
+        assert given.shape == right.shape, f"It gives {tuple(given.shape)}, not {tuple(right.shape)}."
+        assert torch.allclose(given, right, atol=1e-4 * right.abs().max().item()), (
+            f"Keys and shapes are right, but with the same weights it gives other numbers {what}: look at each padding, "
+            "normalisation and ReLU."
+        )
+
+
+def _randomise(network):
+    """Give every batch norm random weights and statistics, so that none of them can be left out unnoticed."""
+    generator = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            for values in (module.weight.data, module.running_var):
+                values.uniform_(0.5, 1.5, generator=generator)
+            for values in (module.bias.data, module.running_mean):
+                values.uniform_(-0.5, 0.5, generator=generator)
+
+
+def conv2plus1d(answer):
+    """Notebook 03: the factorised convolution, a module built from its channels in, out and between, and its stride."""
+
+    def attempt():
+        clip = torch.randn(2, 4, 5, 9, 8, generator=torch.Generator().manual_seed(0))
+        for stride in (1, 2):
+            _same_layers(answer(4, 6, 5, stride), reference.Conv2Plus1D(4, 6, 5, stride), clip)
+
+    return _check("conv2plus1d", answer, attempt)
+
+
+def as_pair(answer):
+    """Notebook 03: the nearest pair of a spatial and a temporal convolution to a 3D convolution, nothing between them."""
+
+    def attempt():
+        weight = torch.randn(4, 3, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+        clip = torch.randn(1, 3, 5, 6, 6, generator=torch.Generator().manual_seed(1))
+        values = torch.linalg.svdvals(weight.permute(0, 2, 1, 3, 4).reshape(12, 27))
+        for filters in (12, 5, 1):
+            space, time = answer(weight, filters)
+            shapes = (filters, 3, 1, 3, 3), (4, filters, 3, 1, 1)
+            assert (tuple(space.shape), tuple(time.shape)) == shapes, f"The shapes are {shapes[0]} and {shapes[1]}."
+            whole = torch.einsum("omt,mihw->oithw", time[..., 0, 0], space[:, :, 0])
+            error, best = (whole - weight).norm(), values[filters:].square().sum().sqrt()
+            assert error < best + 1e-3, f"With {filters} filters {best:.2f} is left out at best, and yours leaves out {error:.2f}."
+            again = F.conv3d(F.conv3d(clip, space), time)
+            assert torch.allclose(again, F.conv3d(clip, whole), atol=1e-3)
+
+    return _check("as_pair", answer, attempt)

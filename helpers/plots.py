@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from PIL import Image
 
@@ -288,4 +289,92 @@ def kernels(kind, t, d, stride, place):
         axes = add_axes(figure, 1, len(panels), number, projection="3d")
         kernel_in_volume(axes, shape, steps, place)
         axes.set_title(" x ".join(map(str, shape)), loc="center")
+    return figure
+
+
+def t_x_slices(pictures, titles, values=None):
+    """Slices along time side by side, t downwards and x to the right; below each, if given, its singular values.
+
+    Args:
+        pictures: arrays (T, X), drawn about zero: dark is negative, light is positive.
+        titles: a text for each.
+        values: for each picture the singular values of the kernel that it was cut from.
+    """
+    figure = new_figure(9.6, 2.5 if values is None else 3.9)
+    rows = 1 if values is None else 2
+    for column, (picture, title) in enumerate(zip(pictures, titles), start=1):
+        axes = add_axes(figure, rows, len(pictures), column)
+        _signed(axes, np.asarray(picture))
+        axes.set(xticks=[], yticks=[])
+        axes.set_axis_off()
+        axes.set_title(title, loc="center")
+        frames, width = np.shape(picture)
+        axes.text(width / 2, frames, "x", color=SPACE, ha="center", va="top")
+        if column == 1:
+            axes.text(-0.3, frames / 2, "t", color=TIME, ha="right", va="center")
+        if values is not None:
+            below = add_axes(figure, rows, len(pictures), len(pictures) + column)
+            singular_values(below, values[column - 1])
+            below.set_ylabel("singular values" if column == 1 else "", fontsize=10)
+    return figure
+
+
+def _signed(axes, picture, left=0, low=0, limit=None):
+    """A picture of values about zero, from black (-limit) through grey to white, with a frame around it."""
+    height, width = picture.shape
+    limit = limit or np.abs(picture).max() or 1
+    extent = (left, left + width, low + height, low)
+    axes.imshow(picture, cmap="gray", vmin=-limit, vmax=limit, interpolation="nearest", extent=extent)
+    axes.add_patch(Rectangle((left, low), width, height, fill=False, color=INK, lw=0.8, clip_on=False))
+
+
+def singular_values(axes, values, kept=0):
+    """Singular values as shares of their length, largest first; the first `kept` in the colour of an answer."""
+    values = np.asarray(values)
+    shares = values / np.linalg.norm(values)
+    colors = [ANSWER if k < kept else INK for k in range(len(shares))]
+    axes.bar(np.arange(1, len(shares) + 1), shares, color=colors, width=0.7)
+    axes.set(ylim=(0, 1.05), yticks=(0, 1), xticks=np.arange(1, len(shares) + 1))
+    axes.tick_params(labelsize=9, length=0)
+
+
+def factorised(kernel, patterns, courses, values):
+    """A kernel, the best that some middle filters make of it, and those filters: patterns in space, courses in time.
+
+    Args:
+        kernel: (T, H, W).
+        patterns: (filters, H, W); `courses`: (T, filters).
+        values: the singular values of the kernel; filters whose value is nothing are not drawn.
+    """
+    kernel, patterns, courses, values = (np.asarray(array) for array in (kernel, patterns, courses, values))
+    frames, height, width = kernel.shape
+    again = np.einsum("tm,mhw->thw", courses, patterns)
+    figure = new_figure(9.6, 4.4)
+    left, right = figure.subfigures(1, 2, width_ratios=(2.2, 1))
+    axes = add_axes(left)
+    used = sum(values[: len(patterns)] > 1e-5 * values[0])
+    rows = (
+        (kernel, "the kernel, frame by frame", INK, np.abs(kernel).max()),
+        (again, "its best approximation", INK, np.abs(kernel).max()),
+        (patterns[:used], "middle filters: patterns in space", SPACE, None),
+    )
+    for row, (pictures, title, color, limit) in enumerate(rows):
+        low = row * (height + 4)
+        axes.text(0, low - 0.6, title, color=color, fontsize=11)
+        for k, picture in enumerate(pictures):
+            _signed(axes, picture, left=k * (width + 1), low=low, limit=limit)
+    low = 3 * (height + 4)
+    axes.text(0, low - 0.6, "and courses in time", color=TIME, fontsize=11)
+    scale = np.abs(courses).max()
+    for k, course in enumerate(courses.T[:used]):
+        along = k * (width + 1) + (np.arange(frames) + 0.5) * width / frames
+        middle = low + height / 2
+        axes.plot((along[0], along[-1]), (middle, middle), color=PALE, lw=1)
+        axes.plot(along, middle - course / scale * height / 2, "o-", color=TIME, lw=1.4, ms=3)
+    axes.set(xlim=(-0.3, frames * (width + 1)), ylim=(low + height + 0.5, -3), aspect="equal", xticks=[], yticks=[])
+    axes.set_axis_off()
+    bars = add_axes(right)
+    singular_values(bars, values, kept=len(patterns))
+    bars.set_title("singular values")
+    bars.set_xlabel("middle filters")
     return figure

@@ -7,6 +7,7 @@ import ipywidgets
 
 from helpers import plots
 from helpers.blocks import KINDS, cost
+from helpers.kernels import MOTIONS, best_pair, motion_kernel
 from helpers.video import VideoError
 
 
@@ -40,8 +41,6 @@ def upload_button(function):
     box = ipywidgets.VBox([button, output])
     box.button, box.output = button, output
     return box
-
-
 
 
 def slice_explorer(film):
@@ -90,4 +89,26 @@ def kernel_explorer():
         inplanes=ipywidgets.SelectionSlider(**channels),
         planes=ipywidgets.SelectionSlider(**channels),
         place=ipywidgets.FloatSlider(0.57, min=0, max=1, step=0.01, continuous_update=False),
+    )
+
+
+def draw_factorisation(motion="moving edge", speed=1.0, filters=2):
+    """Show a 7 x 7 x 7 kernel tuned to a motion, and the best that so many middle filters make of it; see `kernels`."""
+    kernel = motion_kernel(motion, speed)
+    patterns, courses, values = best_pair(kernel, filters)
+    alt = f"A kernel tuned to a {motion}, its approximation by {filters} middle filters, and its singular values."
+    plots.show(plots.factorised(kernel, patterns, courses, values), alt)
+    left_out = values[filters:].norm() / values.norm()
+    print("singular values, shares of their length:", *(f"{value:.2f}" for value in values.abs() / values.norm()))
+    print(f"filters needed to be exact: {int((values > 1e-5 * values[0]).sum())}")
+    print(f"left out with {filters}: {left_out:.0%}")
+
+
+def factorisation_explorer():
+    """`draw_factorisation` with a control for each of its arguments; `.children` are the controls, in that order."""
+    return ipywidgets.interactive(
+        draw_factorisation,
+        motion=ipywidgets.ToggleButtons(options=MOTIONS, value="moving edge"),
+        speed=ipywidgets.FloatSlider(1.0, min=0, max=4, step=0.5, continuous_update=False),
+        filters=ipywidgets.IntSlider(2, 1, 7, continuous_update=False),
     )

@@ -165,7 +165,9 @@ def actions():
 
 if __name__ == "__main__":
     network_map(1, "clip")
-    network_map(2, "stem", "layer1", "layer2", "layer3", "layer4")
+    for number in (2, 3):
+        network_map(number, "stem", "layer1", "layer2", "layer3", "layer4")
+    network_map(4, "layer1", "layer2", "layer3", "layer4")
     axes_of_a_clip()
     pipeline()
     classified()

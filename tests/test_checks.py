@@ -1,11 +1,13 @@
 """The exercises' checkers: right answers pass, wrong ones get a hint, and nothing that a reader writes makes them raise."""
 
 import bisect
+import inspect
 import math
 import re
 
 import pytest
 import torch
+from torch import nn
 
 from helpers import checks
 
@@ -15,6 +17,8 @@ RIGHT = {
     "y_t_slice": lambda clip, column: clip[..., column].permute(2, 1, 0),
     "conv3d_macs": lambda weight, output: math.prod(weight) * output[0] * math.prod(output[2:]),
     "factorise": lambda kernel: best_pair(kernel),
+    "conv2plus1d": lambda n_in, n_out, middle, stride: two_convolutions(n_in, n_out, middle, stride),
+    "as_pair": lambda weight, filters: pair_of_convolutions(weight, filters),
 }
 WRONG = {
     "frame_at": [
@@ -40,6 +44,20 @@ WRONG = {
         (lambda kernel: (kernel[0], kernel[:, 0, 0]), "The shapes are"),
         (lambda kernel: [kernel], "two tensors"),
     ],
+    "conv2plus1d": [
+        (lambda *sizes: None, "Return a torch.nn.Module"),
+        (lambda *sizes: nn.Sequential(nn.Conv3d(4, 5, (1, 3, 3), bias=False)), "no 1.weight"),
+        (lambda *sizes: two_convolutions(*sizes, bias=True), "has 0.bias"),
+        (lambda n_in, n_out, middle, stride: two_convolutions(n_in, n_out, 8, stride), r"0.weight is \(8, 4, 1, 3, 3\)"),
+        (lambda n_in, n_out, middle, stride: two_convolutions(n_in, n_out, middle, 1), "It gives"),
+        (lambda *sizes: two_convolutions(*sizes, bend=nn.Identity), "other numbers in eval mode"),
+        (lambda *sizes: two_convolutions(*sizes, norm=lambda n: nn.BatchNorm3d(n, eps=0.1)), "other numbers in eval mode"),
+    ],
+    "as_pair": [
+        (lambda weight, filters: pair_of_convolutions(weight, filters)[::-1], "The shapes are"),
+        (lambda weight, filters: pair_of_convolutions(weight.flip(2), filters), "is left out at best"),
+        (lambda weight, filters: pair_of_convolutions(weight, filters, smallest=True), "With 5 filters"),
+    ],
 }
 
 
@@ -48,8 +66,22 @@ def best_pair(kernel):
     return u[:, 0] * s[0], v[0].view(kernel.shape[1:])
 
 
+def two_convolutions(n_in, n_out, middle, stride, bias=False, norm=nn.BatchNorm3d, bend=nn.ReLU):
+    space = nn.Conv3d(n_in, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=bias)
+    time = nn.Conv3d(middle, n_out, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=bias)
+    return nn.Sequential(space, norm(middle), bend(), time)
+
+
+def pair_of_convolutions(weight, filters, smallest=False):
+    n_out, n_in, t, d, _ = weight.shape
+    u, s, v = torch.linalg.svd(torch.einsum("oithw->otihw", weight).flatten(0, 1).flatten(1), full_matrices=False)
+    keep = slice(-filters, None) if smallest else slice(filters)
+    space = v[keep].view(filters, n_in, 1, d, d)
+    return space, torch.einsum("otm,m->omt", u[:, keep].view(n_out, t, filters), s[keep])[..., None, None]
+
+
 def test_every_checker_is_tried():
-    public = {name for name in vars(checks) if callable(getattr(checks, name)) and not name.startswith("_")} - {"Fraction"}
+    public = {name for name, value in vars(checks).items() if inspect.isfunction(value) and not name.startswith("_")}
     assert public == set(RIGHT) == set(WRONG)
 
 

@@ -21,6 +21,10 @@ TWINS = {
         "helpers.video": ["resize", "center_crop", "normalize", "denormalize", "_channels"],
     },
     "02_compare_3d_and_2plus1d.ipynb": {"helpers.blocks": ["midplanes", "output_size"]},
+    "03_build_the_2plus1d_block.ipynb": {
+        "helpers.blocks": ["Conv2Plus1D", "R2Plus1dStem"],
+        "helpers.kernels": ["motion_kernel", "best_pair"],
+    },
     "08_classify_a_clip.ipynb": {"helpers.classify": ["best_device", "top", "probabilities"]},
 }
 

@@ -78,6 +78,8 @@ def test_nothing_is_cut_off_or_overlaps():
         plots.film_strip(frames(16), [f"{k / 15:.2f} s" for k in range(16)], title="A title"),
         plots.shares_by_clip(np.full((5, 10), 0.1), [f"label {k}" for k in range(10)], [0, 1, 2, 3, 4]),
         plots.slices(frames(12), 5, 7, 11),
+        plots.t_x_slices(np.ones((5, 7, 7)), [f"{k}: 100% left out" for k in range(5)], np.eye(5, 7) + 0.1),
+        plots.factorised(np.ones((7, 7, 7)), np.ones((7, 7, 7)), np.ones((7, 7)), np.ones(7)),
         plots.timeline(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15/s"] * 4),
     ):
         canvas = FigureCanvasAgg(figure)
@@ -124,3 +126,30 @@ def test_timeline_marks_the_moments_asked_for():
     assert [line.get_xdata().tolist() for line in axes.lines] == [[0, 0.2], [0.1, 0.3]]
     assert [line.get_ydata().tolist() for line in axes.lines] == [[0, 0], [1, 1]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["even", "odd"]
+
+
+def test_t_x_slices_are_drawn_with_the_shares_of_their_singular_values():
+    pictures = np.random.default_rng(0).normal(size=(2, 5, 7))
+    figure = plots.t_x_slices(pictures, ["a", "b"], values=[[3, 0, 4], [1, 0, 0]])
+    images, bars = figure.get_axes()[0::2], figure.get_axes()[1::2]
+    assert [axes.get_title() for axes in images] == ["a", "b"]
+    assert np.array_equal([axes.images[0].get_array() for axes in images], pictures)
+    assert [[round(bar.get_height(), 6) for bar in axes.patches] for axes in bars] == [[0.6, 0, 0.8], [1, 0, 0]]
+
+
+def test_factorised_shows_kernel_approximation_and_filters():
+    rng = np.random.default_rng(0)
+    patterns, courses = rng.normal(size=(2, 3, 4)), rng.normal(size=(5, 2))
+    kernel = rng.normal(size=(5, 3, 4))
+    figure = plots.factorised(kernel, patterns, courses, values=[2, 1, 0.5])
+    left, right = figure.get_axes()
+    drawn = [image.get_array() for image in left.images]
+    approximation = [sum(courses[t, m] * patterns[m] for m in range(2)) for t in range(5)]
+    assert len(drawn) == 12 and np.allclose(drawn, [*kernel, *approximation, *patterns])
+    assert len({image.get_clim() for image in left.images[:10]}) == 1  # kernel and approximation are as bright
+    curves = [line.get_ydata() for line in left.lines if len(line.get_ydata()) == 5]
+    for curve, course in zip(curves, courses.T, strict=True):
+        assert np.allclose(np.corrcoef(curve, course)[0, 1], -1)  # the axis runs down
+    assert [bar.get_facecolor() == right.patches[0].get_facecolor() for bar in right.patches] == [True, True, False]
+    nothing = plots.factorised(kernel, patterns, courses, values=[2, 1e-9, 0])
+    assert len(nothing.get_axes()[0].images) == 11  # a filter that adds nothing is not drawn

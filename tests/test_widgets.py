@@ -9,7 +9,7 @@ import torch
 from conftest import write_film
 
 from helpers import plots, video
-from helpers.widgets import kernel_explorer, slice_explorer, upload_button
+from helpers.widgets import factorisation_explorer, kernel_explorer, slice_explorer, upload_button
 
 
 def upload(box, name, content):
@@ -122,3 +122,34 @@ def test_the_kernel_moves_over_every_place(kernel, stride):
     axes = plots.add_axes(plots.new_figure(3, 3), projection="3d")
     assert plots.kernel_in_volume(axes, kernel, stride, place=0) == (0, 0, 0)
     assert plots.kernel_in_volume(axes, kernel, stride, place=1) == tuple(count - 1 for count in counts)
+
+
+@pytest.mark.parametrize("motion", ["still edge", "moving edge", "moving bar", "flicker", "drift"])
+@pytest.mark.parametrize("speed, filters", [(0, 1), (2, 4), (4, 7)])
+def test_factorisation_explorer_tells_the_truth(motion, speed, filters, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append((figure, alt)))
+    box = factorisation_explorer()
+    for control, value in zip(box.children, (motion, speed, filters)):
+        control.value = value
+    box.update()
+    steps = np.arange(-3, 4)
+    place = steps - speed * steps[:, None]  # of each column, seen from the thing that moves
+    matrix = {
+        "still edge": np.sign(place * 0 + steps), "moving edge": np.sign(place), "moving bar": np.exp(-place**2),
+        "flicker": np.cos(np.pi / 4 * speed * steps)[:, None] * np.exp(-steps**2), "drift": np.sin(np.pi / 4 * place),
+    }[motion]  # fmt: skip
+    values = np.linalg.svd(np.tile(matrix, 7), compute_uv=False)
+    told = capsys.readouterr().out.rpartition("singular values")[2].splitlines()
+    assert told[0].split()[-7:] == [f"{value:.2f}" for value in values / np.linalg.norm(values)]
+    assert told[1].split()[-1] == str(np.linalg.matrix_rank(matrix, tol=1e-4))
+    left_out = np.sqrt((values[filters:] ** 2).sum() / (values**2).sum())
+    assert told[2] == f"left out with {filters}: {left_out:.0%}"
+    strip = drawn[-1][0].get_axes()[0].images
+    assert np.allclose([image.get_array()[0] for image in strip[:7]], matrix, atol=1e-5)
+    assert np.allclose(np.abs([strip[7 + k].get_array()[0] - matrix[k] for k in range(7)]) < 1, True)
+
+
+def test_factorisation_explorer_reaches_the_ends_of_its_sliders():
+    _, speed, filters = factorisation_explorer().children[:3]
+    assert (speed.min, speed.max, filters.min, filters.max) == (0, 4, 1, 7)
