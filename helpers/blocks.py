@@ -8,6 +8,7 @@ Source: Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Re
 
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 KINDS = ("2D", "3D", "(2+1)D")
@@ -123,3 +124,45 @@ class BasicBlock(nn.Module):
     def forward(self, x):
         shortcut = x if self.downsample is None else self.downsample(x)
         return self.relu(self.conv2(self.conv1(x)) + shortcut)
+
+
+class Layer(NamedTuple):
+    """What one layer of a network gives and costs for one clip."""
+
+    name: str
+    kind: str  #: its class
+    kernel: tuple | None  #: (T, H, W) of a convolution
+    output: tuple  #: (C, T, H, W)
+    parameters: int
+    multiply_adds: int  #: of convolutions and linear layers; what else there is costs next to nothing
+
+
+def summary(module, shape):
+    """The layers of a module in the order in which they are used. Built in notebook 04.
+
+    Args:
+        module: on the meta device, where tensors have shapes only, so that nothing is computed.
+        shape: (C, T, H, W) of what comes in.
+
+    Returns:
+        A `Layer` for each call of a module without children.
+    """
+    layers = []
+
+    def note(name):
+        def hook(layer, inputs, output):
+            parameters = sum(p.numel() for p in layer.parameters())
+            kernel, multiply_adds = getattr(layer, "kernel_size", None), 0
+            if isinstance(layer, (nn.Conv3d, nn.Linear)):
+                multiply_adds = layer.weight[0].numel() * output[0].numel()
+            kind = type(layer).__name__
+            layers.append(Layer(name, kind, kernel, tuple(output.shape[1:]), parameters, multiply_adds))
+
+        return hook
+
+    leaves = [(name, layer) for name, layer in module.named_modules() if not list(layer.children())]
+    hooks = [layer.register_forward_hook(note(name)) for name, layer in leaves]
+    module(torch.empty(1, *shape, device="meta"))
+    for hook in hooks:
+        hook.remove()
+    return layers

@@ -163,3 +163,32 @@ def as_pair(answer):
             assert torch.allclose(again, F.conv3d(clip, whole), atol=1e-3)
 
     return _check("as_pair", answer, attempt)
+
+
+def basic_block(answer):
+    """Notebook 04: the residual block, a module built from its channels in and out and its stride."""
+
+    def attempt():
+        clip = torch.randn(2, 4, 6, 9, 8, generator=torch.Generator().manual_seed(0))
+        for planes, stride in ((4, 1), (6, 2), (6, 1)):
+            projection = None
+            if planes != 4 or stride != 1:
+                projection = nn.Sequential(nn.Conv3d(4, planes, 1, stride, bias=False), nn.BatchNorm3d(planes))
+            theirs = reference.BasicBlock(4, planes, reference.Conv2Plus1D, stride, projection)
+            _same_layers(answer(4, planes, stride), theirs, clip)
+
+    return _check("basic_block", answer, attempt)
+
+
+def places_read(answer):
+    """Notebook 04: how many of n places along an axis reach the end of some projection shortcuts in a row."""
+
+    def attempt():
+        for n, blocks, why in [(16, 0, "No block, no loss."), (16, 1, "Every second place."), (7, 1, "The first one counts.")]:
+            assert answer(n, blocks) == len(range(n)[:: 2**blocks]), why
+        for n in range(1, 40):
+            for blocks in range(5):
+                right = len(range(0, n, 2**blocks))
+                assert answer(n, blocks) == right, f"Of {n} places {right} reach the end of {blocks} shortcuts."
+
+    return _check("places_read", answer, attempt)

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from PIL import Image
 
@@ -377,4 +377,63 @@ def factorised(kernel, patterns, courses, values):
     singular_values(bars, values, kept=len(patterns))
     bars.set_title("singular values")
     bars.set_xlabel("middle filters")
+    return figure
+
+
+def residual_block(layers, shortcut="identity"):
+    """The layers of a residual block from left to right, and the shortcut around them.
+
+    Args:
+        layers: for each layer on the straight path a text, the colour of its box, and a text below it or None.
+        shortcut: what is written on the way around.
+    """
+    figure = new_figure(9.6, 2.3)
+    axes = add_axes(figure)
+    x, middle = 0.55, 0.9
+    _arrow(axes, (0, middle), (x, middle))
+    for text, color, below in layers:
+        width = 0.95 if color in (SPACE, TIME) else 0.52
+        axes.add_patch(Rectangle((x, middle - 0.28), width, 0.56, color=color, lw=0))
+        ink = "white" if color in (SPACE, TIME) else INK
+        axes.text(x + width / 2, middle, text, color=ink, ha="center", va="center", fontsize=9)
+        if below:
+            axes.text(x + width / 2, middle - 0.42, below, ha="center", va="top", fontsize=8.5)
+        x += width + 0.1
+    plus = x + 0.3
+    _arrow(axes, (x - 0.1, middle), (plus - 0.17, middle))
+    axes.add_patch(Circle((plus, middle), 0.17, fill=False, color=INK, lw=1.2))
+    axes.text(plus, middle, "+", ha="center", va="center", fontsize=13)
+    _arrow(axes, (plus + 0.17, middle), (plus + 0.5, middle))
+    axes.add_patch(Rectangle((plus + 0.5, middle - 0.28), 0.52, 0.56, color=PALE, lw=0))
+    axes.text(plus + 0.76, middle, "ReLU", ha="center", va="center", fontsize=9)
+    _arrow(axes, (plus + 1.02, middle), (plus + 1.4, middle))
+    axes.plot((0.25, 0.25, plus, plus), (middle, 1.75, 1.75, 1.3), color=INK, lw=1.2, solid_joinstyle="miter")
+    _arrow(axes, (plus, 1.4), (plus, middle + 0.17))
+    axes.text((plus + 0.25) / 2, 1.8, shortcut, ha="center", va="bottom", fontsize=10)
+    axes.set(xlim=(0, plus + 1.4), ylim=(0.25, 2.1), xticks=[], yticks=[], aspect="equal")
+    axes.set_axis_off()
+    return figure
+
+
+def _arrow(axes, start, end):
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, color=INK, lw=1.2, shrinkA=0, shrinkB=0))
+
+
+def curves(panels):
+    """Lines side by side, a panel each.
+
+    Args:
+        panels: for each panel a dict of title, xlabel, ylabel, log (a logarithmic y axis) and lines, a dict that gives
+            for each name x, y and how matplotlib is to draw them.
+    """
+    figure = new_figure(9.6, 3.4)
+    for number, panel in enumerate(panels, start=1):
+        axes = add_axes(figure, 1, len(panels), number)
+        for name, (x, y, how) in panel["lines"].items():
+            axes.plot(x, y, label=name, lw=1.8, **how)
+        if panel.get("log"):
+            axes.set_yscale("log")
+        axes.set_title(panel["title"])
+        axes.set(xlabel=panel["xlabel"], ylabel=panel["ylabel"])
+        axes.legend(frameon=False, fontsize=9)
     return figure

@@ -4,9 +4,11 @@ import tempfile
 from pathlib import Path
 
 import ipywidgets
+import torch
+from torch import nn
 
 from helpers import plots
-from helpers.blocks import KINDS, cost
+from helpers.blocks import KINDS, BasicBlock, Layer, cost, output_size, summary
 from helpers.kernels import MOTIONS, best_pair, motion_kernel
 from helpers.video import VideoError
 
@@ -111,4 +113,59 @@ def factorisation_explorer():
         motion=ipywidgets.ToggleButtons(options=MOTIONS, value="moving edge"),
         speed=ipywidgets.FloatSlider(1.0, min=0, max=4, step=0.5, continuous_update=False),
         filters=ipywidgets.IntSlider(2, 1, 7, continuous_update=False),
+    )
+
+
+STAGES = {"layer1": (64, 64), "layer2": (64, 128), "layer3": (128, 256), "layer4": (256, 512)}  # channels in, out
+
+
+def draw_block(stage="layer2", block="first", frames=16, size=112):
+    """Show shapes and costs of a residual block of R(2+1)D-18, for a clip of so many frames of `size` x `size` pixels."""
+    inplanes, planes = STAGES[stage]
+    stride = 1 if stage == "layer1" or block == "second" else 2
+    halvings = int(stage[-1]) - 1 - (stride == 2)  # of what comes in, by the blocks before this one
+    frames, size = _halved(frames, halvings), _halved(size, 1 + halvings)
+    inplanes = planes if block == "second" else inplanes
+    with torch.device("meta"):
+        downsample = None
+        if stride == 2:
+            downsample = nn.Sequential(nn.Conv3d(inplanes, planes, 1, 2, bias=False), nn.BatchNorm3d(planes))
+        layers = summary(BasicBlock(inplanes, planes, stride, downsample), (inplanes, frames, size, size))
+    boxes = []
+    for layer in layers:
+        if layer.name.startswith("conv"):
+            color = plots.PALE if layer.kernel is None else plots.SPACE if layer.kernel[0] == 1 else plots.TIME
+            text = {"BatchNorm3d": "norm", "ReLU": "ReLU"}.get(layer.kind) or _times(layer.kernel)
+            boxes.append((text, color, _times(layer.output) if layer.kernel else None))
+    shortcut = "identity" if stride == 1 else "1 x 1 x 1 with stride 2, norm"
+    alt = f"The {block} block of {stage}: four convolutions in a row, and around them a shortcut, {shortcut}."
+    plots.show(plots.residual_block(boxes, shortcut), alt)
+    print(f"{'in':28}{_times((inplanes, frames, size, size)):>22}")
+    for layer in layers:
+        if layer.kernel:
+            print(f"{layer.name:14}{_times(layer.kernel):14}{_times(layer.output):>22}", end="")
+            print(f"{layer.parameters:>12,} parameters{layer.multiply_adds / 1e6:>9,.0f} M multiply-adds")
+    parameters, multiply_adds = (sum(getattr(layer, what) for layer in layers) for what in Layer._fields[-2:])
+    print(f"{'with batch norms':50}{parameters:>12,} parameters{multiply_adds / 1e6:>9,.0f} M multiply-adds")
+
+
+def _halved(n, times):
+    """What is left of `n` after so many strides of 2."""
+    for _ in range(times):
+        n = output_size(n, 3, 2, 1)
+    return n
+
+
+def _times(numbers):
+    return " x ".join(map(str, numbers))
+
+
+def block_calculator():
+    """`draw_block` with a control for each of its arguments; `.children` are the controls, in that order."""
+    return ipywidgets.interactive(
+        draw_block,
+        stage=ipywidgets.ToggleButtons(options=list(STAGES), value="layer2"),
+        block=ipywidgets.ToggleButtons(options=("first", "second")),
+        frames=ipywidgets.IntSlider(16, 1, 64, continuous_update=False),
+        size=ipywidgets.IntSlider(112, 32, 256, step=16, continuous_update=False),
     )
