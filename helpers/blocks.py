@@ -114,7 +114,9 @@ class BasicBlock(nn.Module):
         super().__init__()
         middle = midplanes(inplanes, planes)
         self.conv1 = nn.Sequential(
-            Conv2Plus1D(inplanes, planes, middle, stride), nn.BatchNorm3d(planes), nn.ReLU(inplace=True)
+            Conv2Plus1D(inplanes, planes, middle, stride),
+            nn.BatchNorm3d(planes),
+            nn.ReLU(inplace=True),
         )
         middle = midplanes(planes, planes) if paper_widths else middle
         self.conv2 = nn.Sequential(Conv2Plus1D(planes, planes, middle), nn.BatchNorm3d(planes))
@@ -155,12 +157,12 @@ def summary(module, shape):
             kernel, multiply_adds = getattr(layer, "kernel_size", None), 0
             if isinstance(layer, (nn.Conv3d, nn.Linear)):
                 multiply_adds = layer.weight[0].numel() * output[0].numel()
-            kind = type(layer).__name__
-            layers.append(Layer(name, kind, kernel, tuple(output.shape[1:]), parameters, multiply_adds))
+            kind, output = type(layer).__name__, tuple(output.shape[1:])
+            layers.append(Layer(name, kind, kernel, output, parameters, multiply_adds))
 
         return hook
 
-    leaves = [(name, layer) for name, layer in module.named_modules() if not list(layer.children())]
+    leaves = [(name, m) for name, m in module.named_modules() if not list(m.children())]
     hooks = [layer.register_forward_hook(note(name)) for name, layer in leaves]
     module(torch.empty(1, *shape, device="meta"))
     for hook in hooks:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import checks
+from helpers import blocks, checks
 
 RIGHT = {
     "frame_at": lambda times, moment: bisect.bisect_right(times, moment) - 1,
@@ -19,6 +19,8 @@ RIGHT = {
     "factorise": lambda kernel: best_pair(kernel),
     "conv2plus1d": lambda n_in, n_out, middle, stride: two_convolutions(n_in, n_out, middle, stride),
     "as_pair": lambda weight, filters: pair_of_convolutions(weight, filters),
+    "basic_block": lambda n_in, n_out, stride: Block(n_in, n_out, stride),
+    "places_read": lambda n, blocks: len(range(0, n, 2**blocks)),
 }
 WRONG = {
     "frame_at": [
@@ -58,6 +60,19 @@ WRONG = {
         (lambda weight, filters: pair_of_convolutions(weight.flip(2), filters), "is left out at best"),
         (lambda weight, filters: pair_of_convolutions(weight, filters, smallest=True), "With 5 filters"),
     ],
+    "basic_block": [
+        (lambda n_in, n_out, stride: nn.Identity(), "no conv1.0.0.weight"),
+        (lambda n_in, n_out, stride: Block(n_in, n_out, stride, project=False), "no downsample.0.weight"),
+        (lambda n_in, n_out, stride: Block(n_in, n_out, stride, shortcut=False), "other numbers in eval mode"),
+        (lambda n_in, n_out, stride: Block(n_in, n_out, stride, last=nn.Identity()), "other numbers in eval mode"),
+        (lambda n_in, n_out, stride: blocks.BasicBlock(n_in, n_out, stride, paper_widths=True), "downsample.0.weight"),
+    ],
+    "places_read": [
+        (lambda n, blocks: n // 2**blocks, "The first one counts"),
+        (lambda n, blocks: n, "Every second place"),
+        (lambda n, blocks: (n + 1) // 2, "No block, no loss"),
+        (lambda n, blocks: -(-n // (2 * blocks)) if blocks else n, "reach the end"),
+    ],
 }
 
 
@@ -70,6 +85,21 @@ def two_convolutions(n_in, n_out, middle, stride, bias=False, norm=nn.BatchNorm3
     space = nn.Conv3d(n_in, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=bias)
     time = nn.Conv3d(middle, n_out, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=bias)
     return nn.Sequential(space, norm(middle), bend(), time)
+
+
+class Block(nn.Module):
+    def __init__(self, n_in, n_out, stride, project=True, shortcut=True, last=None):
+        super().__init__()
+        middle = blocks.midplanes(n_in, n_out)
+        self.conv1 = nn.Sequential(two_convolutions(n_in, n_out, middle, stride), nn.BatchNorm3d(n_out), nn.ReLU())
+        self.conv2 = nn.Sequential(two_convolutions(n_out, n_out, middle, 1), nn.BatchNorm3d(n_out))
+        if project and (stride > 1 or n_in != n_out):
+            self.downsample = nn.Sequential(nn.Conv3d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm3d(n_out))
+        self.shortcut, self.last = shortcut, last or nn.ReLU()
+
+    def forward(self, x):
+        around = getattr(self, "downsample", nn.Identity())(x)
+        return self.last(self.conv2(self.conv1(x)) + (around if self.shortcut else 0))
 
 
 def pair_of_convolutions(weight, filters, smallest=False):

@@ -153,3 +153,25 @@ def test_impossible_networks_are_refused():
         networks.r2plus1d_18(num_classes=0)
     with pytest.raises(ValueError, match="at least 8 channels"):
         networks.r2plus1d_18(width=4)
+
+
+def test_summary_counts_what_torchvision_publishes():
+    for name in ("r3d_18", "mc3_18", "r2plus1d_18"):
+        with torch.device("meta"):
+            network = getattr(reference, name)()
+        layers = blocks.summary(network, (3, 16, 112, 112))
+        meta = reference.__dict__[{"r3d_18": "R3D_18_Weights", "mc3_18": "MC3_18_Weights"}.get(name, "R2Plus1D_18_Weights")].DEFAULT.meta
+        assert sum(layer.parameters for layer in layers) == meta["num_params"]
+        assert round(sum(layer.multiply_adds for layer in layers) / 1e9, 3) == meta["_ops"]
+
+
+def test_summary_names_shapes_and_leaves_no_hooks():
+    with torch.device("meta"):
+        network = networks.r2plus1d_18(num_classes=5, width=16)
+    layers = blocks.summary(network, (3, 9, 40, 48))
+    assert blocks.summary(network, (3, 9, 40, 48)) == layers  # hooks of the first call are gone
+    assert not any(module._forward_hooks for module in network.modules())
+    by_name = {layer.name: layer for layer in layers}
+    assert by_name["stem.0"] == ("stem.0", "Conv3d", (1, 7, 7), (11, 9, 20, 24), 11 * 3 * 49, 11 * 3 * 49 * 9 * 20 * 24)
+    assert by_name["fc"] == ("fc", "Linear", None, (5,), 128 * 5 + 5, 128 * 5)
+    assert [layer.name for layer in layers if layer.kind == "Linear"] == ["fc"] == [layers[-1].name]

@@ -25,6 +25,7 @@ TWINS = {
         "helpers.blocks": ["Conv2Plus1D", "R2Plus1dStem"],
         "helpers.kernels": ["motion_kernel", "best_pair"],
     },
+    "04_build_the_residual_block.ipynb": {"helpers.blocks": ["BasicBlock", "summary"]},
     "08_classify_a_clip.ipynb": {"helpers.classify": ["best_device", "top", "probabilities"]},
 }
 
@@ -115,6 +116,17 @@ def test_what_a_notebook_teaches_is_what_its_helper_does(name):
     for module, definitions in TWINS[name].items():
         for definition in definitions:
             assert bare(taught[definition]) == bare(getattr(importlib.import_module(module), definition)), definition
+
+
+def test_every_notebook_links_to_those_beside_it():
+    series = [name for name in BOOKS if "/" not in name]
+    for name, following in zip(series, series[1:]):
+        last = BOOKS[name].cells[-1].source
+        assert f"Next in the series: [{following[:2]} " in last and f"]({following})" in last, name
+    for name in series:
+        assert name in BOOKS[f"solutions/{name}"].cells[0].source if f"solutions/{name}" in BOOKS else name == series[-1]
+    for name, before in zip(series[1:], series):
+        assert f"]({before})" in BOOKS[name].cells[0].source, name
 
 
 def test_the_series_is_there():

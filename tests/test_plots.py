@@ -7,6 +7,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from helpers import plots
@@ -70,6 +72,12 @@ def test_show_stores_a_picture_with_its_sentence(monkeypatch):
         plots.show(plots.film_strip(frames(4)), alt=" ")
 
 
+def block_of_layers():
+    convolutions = [("1 x 3 x 3", plots.SPACE, "1152 x 16 x 128 x 128"), ("3 x 1 x 1", plots.TIME, "1152 x 16 x 128 x 128")]
+    rest = [("norm", plots.PALE, None), ("ReLU", plots.PALE, None)]
+    return [convolutions[0], *rest, convolutions[1], *rest, convolutions[0], *rest, convolutions[1], rest[0]]
+
+
 def test_nothing_is_cut_off_or_overlaps():
     """Texts lie within their figure, and no two of them on each other, with the longest labels of Kinetics-400 too."""
     long = [("celebrating", 1.0), ("springboard diving", 0.4), ("getting a haircut", 0.2), ("passing American football", 0.05), ("tai chi", 0.01)]
@@ -80,6 +88,8 @@ def test_nothing_is_cut_off_or_overlaps():
         plots.slices(frames(12), 5, 7, 11),
         plots.t_x_slices(np.ones((5, 7, 7)), [f"{k}: 100% left out" for k in range(5)], np.eye(5, 7) + 0.1),
         plots.factorised(np.ones((7, 7, 7)), np.ones((7, 7, 7)), np.ones((7, 7)), np.ones(7)),
+        plots.residual_block(block_of_layers(), "1 x 1 x 1 with stride 2, norm"),
+        plots.curves([dict(title="gradients after 40 steps", xlabel="block", ylabel="length", log=True, lines={"plain": (range(9), range(1, 10), {})})] * 3),
         plots.timeline(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15/s"] * 4),
     ):
         canvas = FigureCanvasAgg(figure)
@@ -153,3 +163,23 @@ def test_factorised_shows_kernel_approximation_and_filters():
     assert [bar.get_facecolor() == right.patches[0].get_facecolor() for bar in right.patches] == [True, True, False]
     nothing = plots.factorised(kernel, patterns, courses, values=[2, 1e-9, 0])
     assert len(nothing.get_axes()[0].images) == 11  # a filter that adds nothing is not drawn
+
+
+def test_residual_block_draws_its_layers_in_order():
+    layers = block_of_layers()
+    axes = plots.residual_block(layers, "identity").get_axes()[0]
+    boxes = sorted((patch for patch in axes.patches if isinstance(patch, Rectangle)), key=lambda box: box.get_x())
+    drawn = [to_hex(box.get_facecolor()).upper() for box in boxes]
+    assert drawn == [color for _, color, _ in layers] + [plots.PALE]  # the last ReLU comes after the sum
+    words = [text.get_text() for text in sorted(axes.texts, key=lambda text: text.get_position()[0])]
+    for word in ("identity", "+", "1 x 3 x 3", "1152 x 16 x 128 x 128"):
+        assert word in words
+
+
+def test_curves_are_drawn_with_their_names_and_scales():
+    panel = dict(title="loss", xlabel="step", ylabel="loss", log=True, lines={"a": ([0, 1], [2, 3], dict(ls="--")), "b": ([0, 1], [1, 4], {})})
+    figure = plots.curves([panel, panel | dict(log=False, title="again")])
+    first, second = figure.get_axes()
+    assert [list(line.get_ydata()) for line in first.lines] == [[2, 3], [1, 4]] and first.lines[0].get_linestyle() == "--"
+    assert [line.get_label() for line in first.lines] == ["a", "b"]
+    assert (first.get_yscale(), second.get_yscale(), second.get_title()) == ("log", "linear", "again")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_film
+from torchvision.models import video as reference
 
 from helpers import plots, video
-from helpers.widgets import factorisation_explorer, kernel_explorer, slice_explorer, upload_button
+from helpers.widgets import block_calculator, factorisation_explorer, kernel_explorer, slice_explorer, upload_button
 
 
 def upload(box, name, content):
@@ -153,3 +154,40 @@ def test_factorisation_explorer_tells_the_truth(motion, speed, filters, monkeypa
 def test_factorisation_explorer_reaches_the_ends_of_its_sliders():
     _, speed, filters = factorisation_explorer().children[:3]
     assert (speed.min, speed.max, filters.min, filters.max) == (0, 4, 1, 7)
+
+
+@pytest.mark.parametrize("stage", ["layer1", "layer2", "layer3", "layer4"])
+@pytest.mark.parametrize("block", ["first", "second"])
+@pytest.mark.parametrize("frames, size", [(1, 32), (16, 112), (33, 144), (64, 256)])
+def test_block_calculator_tells_the_truth(stage, block, frames, size, monkeypatch, capsys):
+    """Against torchvision's whole network, run on tensors without content, its shapes noted at that block."""
+    drawn, seen = [], {}
+    monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append((figure, alt)))
+    with torch.device("meta"):
+        network = reference.r2plus1d_18()
+    theirs = getattr(network, stage)[block == "second"]
+    for name, layer in theirs.named_modules():
+        layer.register_forward_hook(lambda layer, x, y, name=name: seen.update({name: (layer, x[0].shape[1:], y.shape[1:])}))
+    network(torch.empty(1, 3, frames, size, size, device="meta"))
+    box = block_calculator()
+    for control, value in zip(box.children, (stage, block, frames, size)):
+        control.value = value
+    box.update()
+    told = ("in  " + capsys.readouterr().out.rpartition("in  ")[2]).splitlines()  # what was printed last
+    assert told[0].split("  ")[-1].strip() == " x ".join(map(str, seen[""][1]))
+    convolutions = {name: what for name, what in seen.items() if isinstance(what[0], torch.nn.Conv3d)}
+    assert {line.split()[0] for line in told[1:-1]} == set(convolutions)
+    for line in told[1:-1]:
+        layer, _, output = convolutions[line.split()[0]]
+        multiply_adds = layer.weight.numel() // layer.out_channels * output.numel()
+        assert f" {' x '.join(map(str, output))} " in line and f" {layer.weight.numel():,} parameters" in line
+        assert line.endswith(f" {multiply_adds / 1e6:,.0f} M multiply-adds")
+    assert f" {sum(p.numel() for p in theirs.parameters()):,} parameters" in told[-1]
+    words = [text.get_text() for text in drawn[-1][0].get_axes()[0].texts]
+    assert ("identity" in words) == ("downsample" not in seen)
+
+
+def test_block_calculator_reaches_the_ends_of_its_sliders():
+    stage, block, frames, size = block_calculator().children[:4]
+    assert (frames.min, frames.max, size.min, size.max) == (1, 64, 32, 256)
+    assert list(stage.options) == ["layer1", "layer2", "layer3", "layer4"] and list(block.options) == ["first", "second"]
