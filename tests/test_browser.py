@@ -150,3 +150,27 @@ def test_sliders_of_the_kernel_explorer_change_its_numbers(page, lab):
     shows(re.compile(r"parameters +183,680\n"), re.compile(r"halves +205\n"))  # 205 (9 64 + 5 64)
     assert drag(page, "inplanes", -2) == "16"
     shows(re.compile(r"parameters +45,936\n"), re.compile(r"halves +99\n"))  # 99 (9 16 + 5 64)
+
+
+def test_sliders_of_the_factorisation_explorer_change_its_numbers(page, lab):
+    run_all(page, lab, "03_build_the_2plus1d_block.ipynb")
+    explorer = page.locator(".jp-OutputArea-output", has=page.locator(".widget-inline-hbox")).first
+
+    def shows(exact, left_out):
+        explorer.get_by_text(re.compile(f"to be exact: {exact}\n")).wait_for(timeout=30_000)
+        explorer.get_by_text(re.compile(f"left out with {left_out}")).wait_for(timeout=30_000)
+
+    shows(6, "2: 29%")
+    assert drag(page, "filters", 4) == "6"
+    shows(6, "6: 0%")
+    assert drag(page, "speed", 6) == "4.00"  # so fast that two frames differ: black and white
+    shows(2, "6: 0%")
+
+
+def test_sliders_of_the_block_calculator_change_its_shapes(page, lab):
+    run_all(page, lab, "04_build_the_residual_block.ipynb")
+    calculator = page.locator(".jp-OutputArea-output", has=page.locator(".widget-inline-hbox")).first
+    calculator.get_by_text(re.compile(r"conv2\.0\.3 .* 128 x 8 x 28 x 28 .* 554 M")).wait_for(timeout=30_000)
+    page.get_by_role("button", name="layer4", exact=True).click()
+    assert drag(page, "frames", 16) == "32"
+    calculator.get_by_text(re.compile(r"conv2\.0\.3 .* 512 x 4 x 7 x 7 ")).wait_for(timeout=30_000)
