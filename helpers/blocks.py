@@ -1,4 +1,4 @@
-"""The parts of R(2+1)D: the factorised convolution, the stem and the residual block.
+"""The parts of video ResNets: convolutions in 2D, 3D and (2+1)D, stems, the residual block; and what they cost.
 
 Shapes are (B, C, T, H, W) throughout: clips, channels, frames, rows, columns. Names, layout and state-dict keys are
 torchvision's (`torchvision/models/video/resnet.py`), so that its weights load here.
@@ -6,6 +6,7 @@ torchvision's (`torchvision/models/video/resnet.py`), so that its weights load h
 Source: Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", arXiv 1711.11248.
 """
 
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -79,6 +80,27 @@ class Conv2Plus1D(nn.Sequential):
         )
 
 
+class Conv3DSimple(nn.Conv3d):
+    """A 3 x 3 x 3 convolution, built like `Conv2Plus1D`; `midplanes` is not needed. Built in notebook 06.
+
+    (B, inplanes, T, H, W) to (B, planes, T', H', W'), where stride 2 halves T, H and W, rounding up.
+    """
+
+    def __init__(self, inplanes, planes, midplanes=None, stride=1):
+        super().__init__(inplanes, planes, kernel_size=3, stride=stride, padding=1, bias=False)
+
+
+class Conv3DNoTemporal(nn.Conv3d):
+    """A 1 x 3 x 3 convolution, each frame for itself, built like `Conv2Plus1D`. Built in notebook 06.
+
+    (B, inplanes, T, H, W) to (B, planes, T, H', W'), where stride 2 halves H and W, rounding up, and leaves T.
+    """
+
+    def __init__(self, inplanes, planes, midplanes=None, stride=1):
+        shape = dict(kernel_size=(1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1))
+        super().__init__(inplanes, planes, **shape, bias=False)
+
+
 class R2Plus1dStem(nn.Sequential):
     """The first layer: 7 x 7 over space with stride 2, then 3 over time; (B, 3, T, H, W) to (B, planes, T, H/2, W/2).
 
@@ -99,8 +121,36 @@ class R2Plus1dStem(nn.Sequential):
         )
 
 
+class BasicStem(nn.Sequential):
+    """The first layer of the 3D and 2D networks: one convolution of 7 x 7 pixels and `t` frames, stride 2 over space.
+
+    (B, channels, T, H, W) to (B, planes, T, H/2, W/2). Built in notebook 06.
+    """
+
+    def __init__(self, planes=64, t=3, channels=3):
+        shape = dict(kernel_size=(t, 7, 7), stride=(1, 2, 2), padding=(t // 2, 3, 3))
+        super().__init__(
+            nn.Conv3d(channels, planes, **shape, bias=False),
+            nn.BatchNorm3d(planes),
+            nn.ReLU(inplace=True),
+        )
+
+
+class R2DStem(BasicStem):
+    """The first layer of R2D, for which a clip of L frames is one picture of 3L channels. Built in notebook 06.
+
+    (B, 3, frames, H, W) to (B, planes, 1, H/2, W/2).
+    """
+
+    def __init__(self, planes=64, frames=16):
+        super().__init__(planes, t=1, channels=3 * frames)
+
+    def forward(self, x):  # (B, 3, L, H, W)
+        return super().forward(x.flatten(1, 2).unsqueeze(2))  # (B, 3L, 1, H, W) goes in
+
+
 class BasicBlock(nn.Module):
-    """Two (2+1)D convolutions and a shortcut around them; (B, inplanes, T, H, W) to (B, planes, T', H', W').
+    """Two convolutions and a shortcut around them; (B, inplanes, T, H, W) to (B, planes, T', H', W').
 
     Args:
         inplanes, planes: channels that come in and go out.
@@ -108,18 +158,21 @@ class BasicBlock(nn.Module):
         downsample: what brings the shortcut to the same shape, or None where it has it already.
         paper_widths: if true, the second convolution has the middle width that the paper's formula gives for it. If
             false it takes that of the first, as torchvision's does, and as its published weights need.
+        convolution: what makes the two, from channels in, out and between, and a stride.
     """
 
-    def __init__(self, inplanes, planes, stride=1, downsample=None, paper_widths=False):
+    def __init__(
+        self, inplanes, planes, stride=1, downsample=None, paper_widths=False, convolution=Conv2Plus1D
+    ):
         super().__init__()
         middle = midplanes(inplanes, planes)
         self.conv1 = nn.Sequential(
-            Conv2Plus1D(inplanes, planes, middle, stride),
+            convolution(inplanes, planes, middle, stride),
             nn.BatchNorm3d(planes),
             nn.ReLU(inplace=True),
         )
         middle = midplanes(planes, planes) if paper_widths else middle
-        self.conv2 = nn.Sequential(Conv2Plus1D(planes, planes, middle), nn.BatchNorm3d(planes))
+        self.conv2 = nn.Sequential(convolution(planes, planes, middle), nn.BatchNorm3d(planes))
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
 
@@ -168,3 +221,27 @@ def summary(module, shape):
     for hook in hooks:
         hook.remove()
     return layers
+
+
+def receptive_field(module):
+    """How much of its input one place of a module's output can see, (T, H, W) in frames and pixels. Built in notebook 05.
+
+    Follows the convolutions in the order in which they were defined; shortcuts see no more than what they pass by.
+    """
+    field, step = [1, 1, 1], [1, 1, 1]
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv3d) and "downsample" not in name:
+            for axis in range(3):
+                field[axis] += (layer.kernel_size[axis] - 1) * step[axis]
+                step[axis] *= layer.stride[axis]
+    return tuple(field)
+
+
+def kept_for_training(layer):
+    """How many bytes of one clip a `Layer` keeps until the gradients come by, in float32. Built in notebook 05.
+
+    A convolution's output is kept for the batch norm after it, a ReLU's for the convolution after that. The batch norm's
+    own output is not: the ReLU, or the sum at the end of a block, takes its place.
+    """
+    keeps = layer.kind.startswith("Conv") or layer.kind == "ReLU"
+    return 4 * prod(layer.output) if keeps else 0

@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.video import resnet as reference
 
+from helpers.networks import FAMILY
+
 
 def _check(name, answer, attempt):
     """Run `attempt`, which raises AssertionError with a hint, and say how it went."""
@@ -106,7 +108,7 @@ def _same_layers(mine, theirs, clip):
     assert isinstance(mine, nn.Module), "Return a torch.nn.Module."
     keys, expected = mine.state_dict(), theirs.state_dict()
     for missing in (key for key in expected if key not in keys):
-        raise AssertionError(f"Its state dict has no {missing}.")
+        raise AssertionError(f"Its state dict has no {missing}.{_complete(theirs, keys)}")
     for extra in (key for key in keys if key not in expected):
         raise AssertionError(f"Its state dict has {extra}, which torchvision's has not.")
     for key, value in expected.items():
@@ -114,13 +116,65 @@ def _same_layers(mine, theirs, clip):
     _randomise(theirs)
     mine.load_state_dict(theirs.state_dict())
     for train, what in ((False, "in eval mode"), (True, "in train mode")):
-        with torch.no_grad():
-            given, right = mine.train(train)(clip.clone()), theirs.train(train)(clip.clone())
-        assert given.shape == right.shape, f"It gives {tuple(given.shape)}, not {tuple(right.shape)}."
-        assert torch.allclose(given, right, atol=1e-4 * right.abs().max().item()), (
-            f"Keys and shapes are right, but with the same weights it gives other numbers {what}: look at each padding, "
-            "normalisation and ReLU."
+        given, seen = _trace(mine.train(train), clip)
+        right, wanted = _trace(theirs.train(train), clip)
+        assert given.shape == right.shape, f"It gives {tuple(given.shape)}, not {tuple(right.shape)}.{_difference(seen, wanted)}"
+        assert _close(given, right), (
+            f"Keys and shapes are right, but with the same weights it gives other numbers {what}.{_difference(seen, wanted)}"
         )
+
+
+def _complete(network, keys):
+    """Which parts of a network have all of their keys already, as a sentence."""
+    parts = [name for name, part in network.named_children() if part.state_dict()]
+    done = [name for name in parts if all(f"{name}.{key}" in keys for key in getattr(network, name).state_dict())]
+    return f" Complete are: {', '.join(done)}." if done else ""
+
+
+def _close(given, right, share=1e-4):
+    return given.shape == right.shape and torch.allclose(given, right, atol=share * right.abs().max().item())
+
+
+def _trace(network, clip):
+    """What a network gives, and for each of its named modules, in the order of use, what went in first and what came out."""
+    went_in, seen, hooks = {}, {}, []
+
+    def before(name):
+        def hook(module, inputs):
+            if inputs and isinstance(inputs[0], torch.Tensor):
+                went_in.setdefault(name, inputs[0].clone())  # a ReLU in place may write over it
+
+        return hook
+
+    def after(name):
+        def hook(module, inputs, output):
+            if name in went_in and isinstance(output, torch.Tensor):
+                seen.setdefault(name, (went_in[name], output.clone()))
+
+        return hook
+
+    for name, module in network.named_modules():
+        if name:
+            hooks += module.register_forward_pre_hook(before(name)), module.register_forward_hook(after(name))
+    try:
+        with torch.no_grad():
+            return network(clip.clone()), seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _difference(seen, wanted):
+    """Where two traces part for the first time, as a sentence."""
+    for name in (name for name in wanted if name in seen):
+        for k, what in enumerate(("goes into", "comes out of")):
+            given, right = seen[name][k], wanted[name][k]
+            if given.shape != right.shape:
+                return f" What {what} {name} is {tuple(given.shape)}, not {tuple(right.shape)}."
+            if not _close(given, right):
+                cause = ("a ReLU, a norm or a sum before it", "its stride, its padding, its eps")[k]
+                return f" The first difference is in what {what} {name}: look at {cause}."
+    return " All named layers agree: look at what comes after the last of them."
 
 
 def _randomise(network):
@@ -192,3 +246,61 @@ def places_read(answer):
                 assert answer(n, blocks) == right, f"Of {n} places {right} reach the end of {blocks} shortcuts."
 
     return _check("places_read", answer, attempt)
+
+
+def last_map(answer):
+    """Notebook 05: the shape (T, H, W) of R(2+1)D-18's last map, from the frames, height and width of a clip."""
+
+    def attempt():
+        assert tuple(answer(16, 112, 112)) == (2, 7, 7), "A clip of 16 x 112 x 112 leaves 2 x 7 x 7."
+        assert tuple(answer(1, 112, 112)) == (1, 7, 7), "Of one frame one is left: with padding 1, a stride of 2 rounds up."
+        for frames, height, width in ((9, 33, 128), (17, 1, 113), (32, 224, 171), (5, 16, 15)):
+            right = (-(-frames // 8), -(-height // 16), -(-width // 16))
+            assert tuple(answer(frames, height, width)) == right, f"{frames} x {height} x {width} leaves {right}."
+
+    return _check("last_map", answer, attempt)
+
+
+def r2plus1d_18(answer):
+    """Notebook 05: R(2+1)D-18 from memory, a function from the number of classes to the network."""
+
+    def attempt():
+        clips = torch.randn(4, 3, 8, 48, 48, generator=torch.Generator().manual_seed(0))
+        mine, theirs = answer(5), reference.r2plus1d_18(num_classes=5)
+        _same_layers(mine, theirs, clips)
+        for network in (mine, theirs):
+            F.cross_entropy(network(clips.clone()), torch.tensor([0, 1, 2, 3])).backward()
+        for (name, given), right in zip(sorted(mine.named_parameters()), (p for _, p in sorted(theirs.named_parameters()))):
+            assert given.grad is not None, f"The logits are right, but no gradient reaches {name}."
+            assert _close(given.grad, right.grad, 1e-3), f"The logits are right, but the gradient of {name} is another one."
+
+    return _check("r2plus1d_18", answer, attempt)
+
+
+def group_kinds(answer):
+    """Notebook 06: the kinds of stem and groups of a mixed network, "2D" or "3D", from its name, "mc3" or "rmc3"."""
+
+    def attempt():
+        assert list(answer("mc2")) == ["3D", "2D", "2D", "2D", "2D"], "In MC2 only the stem, group 1, comes before group 2."
+        assert list(answer("rmc5")) == ["2D", "2D", "2D", "2D", "3D"], "rMC5 is the mirror of MC5: only the last group is 3D."
+        for name in ("mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4"):
+            assert list(answer(name)) == list(FAMILY[name]), f"For {name} it is {', '.join(FAMILY[name])}."
+
+    return _check("group_kinds", answer, attempt)
+
+
+def frames_left(answer):
+    """Notebook 06: how many frames are left in the last map, from the five kinds of a network and the frames of its clip."""
+
+    def attempt():
+        assert answer(FAMILY["r3d"], 16) == 2, "Three groups of R3D stride by 2 over time: 16, 8, 4, 2."
+        assert answer(FAMILY["fr2d"], 16) == 16, "2D convolutions leave the frames alone."
+        assert answer(FAMILY["mc3"], 16) == 16, "The stem and layer1 do not stride over time, whatever they are."
+        assert answer(FAMILY["r2d"], 16) == 1, "R2D's stem has made one picture of all frames."
+        for name, kinds in FAMILY.items():
+            for frames in (1, 5, 8, 16, 33):
+                strides = 2 ** sum(kind != "2D" for kind in kinds[2:])
+                right = 1 if kinds[0] == "R2D" else -(-frames // strides)
+                assert answer(kinds, frames) == right, f"{name} leaves {right} of {frames} frames."
+
+    return _check("frames_left", answer, attempt)

@@ -7,7 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch, Polygon, Rectangle
+from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from PIL import Image
 
@@ -437,3 +438,200 @@ def curves(panels):
         axes.set(xlabel=panel["xlabel"], ylabel=panel["ylabel"])
         axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+PARTS = {  # of a network: width and height of its box, for draw_network
+    "clip": (0.5, 1.5),
+    "stem": (0.4, 1.3),
+    "layer1": (0.5, 1.3),
+    "layer2": (0.5, 1.05),
+    "layer3": (0.5, 0.8),
+    "layer4": (0.5, 0.6),
+    "mean": (0.2, 0.6),
+    "fc": (0.2, 0.45),
+}
+FULL_SHAPES = dict(zip(PARTS, "3x16x112x112 64x16x56x56 64x16x56x56 128x8x28x28 256x4x14x14 512x2x7x7 512 400".split()))
+
+
+def draw_network(axes, shapes=FULL_SHAPES, lit=(), kinds=None):
+    """A video ResNet from the clip to its logits, eight boxes in a row, one unit of the axes an inch.
+
+    Args:
+        shapes: for each of `PARTS` what is written below its box.
+        lit: names of the parts in the colour of an answer.
+        kinds: for the parts that convolve their kind, "2D", "3D" or "(2+1)D", as which they are coloured.
+    """
+    x = 0.55
+    for k, (name, (width, height)) in enumerate(PARTS.items()):
+        corner = (x - width / 2, 1.3 - height / 2)
+        if kinds and name in kinds:
+            _kind_box(axes, *corner, width, height, kinds[name])
+        else:
+            axes.add_patch(Rectangle(corner, width, height, color=ANSWER if name in lit else PALE, lw=0))
+        axes.text(x, 0.38, name, ha="center", va="center", fontsize=10.5, weight="bold" if name in lit else "normal")
+        axes.text(x, 0.14, shapes[name], ha="center", va="center", fontsize=8)
+        if k + 1 < len(PARTS):
+            next_width = list(PARTS.values())[k + 1][0]
+            _arrow(axes, (x + width / 2 + 0.08, 1.3), (x + 1.32 - next_width / 2 - 0.08, 1.3))
+            x += 1.32
+    axes.set(xlim=(0, 10.4), ylim=(0, 2.3), aspect="equal", xticks=[], yticks=[])
+    axes.set_axis_off()
+
+
+def _kind_box(axes, x, y, width, height, kind):
+    """Blue for space, orange for time: side by side where one comes after the other, across where both are one."""
+    if kind == "(2+1)D":
+        axes.add_patch(Rectangle((x, y), 0.46 * width, height, color=SPACE, lw=0))
+        axes.add_patch(Rectangle((x + 0.54 * width, y), 0.46 * width, height, color=TIME, lw=0))
+        return
+    axes.add_patch(Rectangle((x, y), width, height, color=SPACE, lw=0))
+    if kind == "3D":
+        axes.add_patch(Polygon([(x, y), (x + width, y), (x + width, y + height)], color=TIME, lw=0))
+
+
+def family(members):
+    """Networks side by side, the stem of each on top and its four groups below; colours as in `draw_network`.
+
+    Args:
+        members: for each name five kinds, "2D", "3D" or "(2+1)D"; an R2D stem is 2D, with 3L on it.
+    """
+    figure = new_figure(9.6, 3.6)
+    axes = add_axes(figure)
+    for column, (name, kinds) in enumerate(members.items()):
+        for row, kind in enumerate(kinds):
+            width, height = 0.34 + 0.07 * row, 0.4
+            x, y = column - width / 2, -0.52 * row
+            _kind_box(axes, x, y, width, height, kind)
+            if kind not in ("2D", "3D", "(2+1)D"):
+                axes.text(column, y + height / 2, "3L", color="white", ha="center", va="center", fontsize=8)
+        axes.text(column, 0.62, name, ha="center", va="center", fontsize=10)
+    for row, place in enumerate(("stem", "layer1", "layer2", "layer3", "layer4")):
+        axes.text(-0.75, 0.2 - 0.52 * row, place, ha="right", va="center", fontsize=10)
+    for x, kind, text in ((0.6, "2D", "2D: 1 x 3 x 3"), (4.1, "3D", "3D: 3 x 3 x 3"), (7.6, "(2+1)D", "(2+1)D: 1 x 3 x 3, 3 x 1 x 1")):
+        _kind_box(axes, x, -2.85, 0.4, 0.3, kind)
+        axes.text(x + 0.5, -2.7, text, va="center", fontsize=10)
+    axes.set(xlim=(-1.6, len(members) - 0.4), ylim=(-2.95, 0.8), xticks=[], yticks=[])
+    axes.set_axis_off()
+    return figure
+
+
+def bars(names, panels):
+    """Horizontal bars, a panel for each quantity.
+
+    Args:
+        names: of the rows, from top to bottom.
+        panels: for each title the values, and a function that writes one of them down.
+    """
+    figure = new_figure(9.6, 0.8 + 0.3 * len(names))
+    for number, (title, (values, write)) in enumerate(panels.items(), start=1):
+        axes = add_axes(figure, 1, len(panels), number)
+        places = np.arange(len(names))[::-1]
+        axes.barh(places, values, height=0.66, color=PALE)
+        for place, value in zip(places, values):
+            axes.text(value, place, f" {write(value)}", va="center", fontsize=9)
+        axes.set_yticks(places, names if number == 1 else [""] * len(names))
+        axes.set(xlim=(0, 1.35 * max(values)), xticks=[])
+        axes.set_title(title)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+    return figure
+
+
+def receptive_fields(film, fields):
+    """What one place of each stage sees, around the middle of a clip: in space on the left, in time on the right.
+
+    Args:
+        film: uint8 (T, H, W, 3).
+        fields: for the name of each stage (T, H, W), in frames and pixels.
+    """
+    film = np.asarray(film)
+    frames, height, width = film.shape[:3]
+    slices = film[frames // 2], film[:, height // 2]
+    figure = new_figure(9.6, 4.8)
+    for number, (picture, down, color) in enumerate(zip(slices, (1, 0), (SPACE, TIME)), start=1):
+        axes = add_axes(figure, 1, 2, number)
+        tall = picture.shape[0]
+        axes.imshow(picture, extent=(-width / 2, width / 2, tall / 2, -tall / 2), aspect="auto", interpolation="nearest")
+        for name, field in fields.items():
+            high, wide = field[down], field[2]
+            axes.add_patch(Rectangle((-wide / 2, -high / 2), wide, high, fill=False, color=color, lw=1.8))
+            above = name != min(fields, key=fields.get)  # there is no room above the innermost
+            place = dict(xytext=(0, 1), va="bottom") if above else dict(xytext=(0, -2), va="top")
+            corner = (0, -high / 2 if above else high / 2)
+            back = dict(fc="white", ec="none", pad=0.6, alpha=0.75)
+            axes.annotate(name, corner, textcoords="offset points", ha="center", fontsize=9, color=color, bbox=back, **place)
+        limit = 0.54 * max(field[down] for field in fields.values()), 0.54 * max(field[2] for field in fields.values())
+        axes.set(xlim=(-limit[1], limit[1]), ylim=(limit[0] * 1.04, -limit[0] * 1.04))
+        axes.set_xlabel("x, pixels", color=SPACE)
+        axes.set_ylabel("y, pixels" if down else "t, frames", color=color)
+        axes.set_title("in space: the middle frame" if down else "in time: the middle row")
+    return figure
+
+
+def stage(shapes, name, pictures, labels=()):
+    """A network with one of its parts lit, and below what is there.
+
+    Args:
+        shapes, name: as for `draw_network`.
+        pictures: (count, H, W) from 0 to 1 or (count, H, W, 3), drawn eight in a row; or values, drawn as bars.
+        labels: of the pictures or bars.
+    """
+    pictures = np.asarray(pictures)
+    rows = 2 if pictures.ndim == 1 else -(-len(pictures) // 8)
+    figure = new_figure(9.6, 2.2 + 1.35 * rows)
+    above, below = figure.subfigures(2, 1, height_ratios=(2.2, 1.35 * rows))
+    draw_network(add_axes(above), shapes, lit=(name,))
+    if pictures.ndim == 1:
+        axes = add_axes(below)
+        axes.bar(range(len(pictures)), pictures, color=ANSWER)
+        axes.set_xticks(range(len(labels)), labels, rotation=20, ha="right", fontsize=9)
+        return figure
+    for k, picture in enumerate(pictures):
+        axes = add_axes(below, rows, 8, k + 1)
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel(labels[k], color=TIME, fontsize=9, labelpad=2)
+    return figure
+
+
+def scatter(panels, columns=2):
+    """Named points, a panel for each pair of quantities.
+
+    Args:
+        panels: for each a dict of title, xlabel, ylabel and points, a dict that gives x and y for each name; and lit, the
+            names in the colour of an answer.
+    """
+    figure = new_figure(9.6, 3.7 * -(-len(panels) // columns))
+    for number, panel in enumerate(panels, start=1):
+        axes = add_axes(figure, -(-len(panels) // columns), columns, number)
+        for name, point in panel["points"].items():
+            axes.plot(*point, "o", color=ANSWER if name in panel["lit"] else INK, ms=6)
+        axes.margins(0.14, 0.16)
+        axes.set_title(panel["title"])
+        axes.set(xlabel=panel["xlabel"], ylabel=panel["ylabel"])
+    figure.draw_without_rendering()  # so that every point has its place
+    for axes, panel in zip(figure.get_axes(), panels):
+        _name_points(axes, panel["points"])
+    return figure
+
+
+def _name_points(axes, points, size=9):
+    """Write the name of each point where it hides no other name and no other point, as near as that allows."""
+    scale = axes.figure.dpi / 72
+    inside = axes.get_window_extent()
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axes.transData.transform(list(points.values()))]
+    for name, point in points.items():
+        x, y = axes.transData.transform(point)
+        width, height = 0.62 * size * len(name) * scale, 1.25 * size * scale
+        for radius, angle in ((r, a) for r in range(8, 90, 6) for a in np.linspace(0, 2 * np.pi, 16, endpoint=False)):
+            dx, dy = radius * scale * np.cos(angle), radius * scale * np.sin(angle)
+            left = x + dx - width / 2 * (1 - np.cos(angle))
+            box = Bbox.from_bounds(left, y + dy - height / 2, width, height)
+            free = not any(box.overlaps(other) for other in taken)
+            if free and inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1:
+                break
+        taken.append(box)
+        middle = ((box.x0 + box.x1) / 2 - x) / scale, dy / scale
+        line = dict(arrowprops=dict(arrowstyle="-", color=PALE, lw=0.8, shrinkA=0, shrinkB=3)) if radius > 14 else {}
+        axes.annotate(name, point, middle, textcoords="offset points", ha="center", va="center", fontsize=size, **line)

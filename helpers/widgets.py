@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from helpers import plots
-from helpers.blocks import KINDS, BasicBlock, Layer, cost, output_size, summary
+from helpers.blocks import KINDS, BasicBlock, Layer, cost, kept_for_training, output_size, receptive_field, summary
 from helpers.kernels import MOTIONS, best_pair, motion_kernel
-from helpers.video import VideoError
+from helpers.networks import FAMILY, LAYERS, NETWORKS
+from helpers.video import VideoError, denormalize
 
 
 def upload_button(function):
@@ -166,6 +167,101 @@ def block_calculator():
         draw_block,
         stage=ipywidgets.ToggleButtons(options=list(STAGES), value="layer2"),
         block=ipywidgets.ToggleButtons(options=("first", "second")),
+        frames=ipywidgets.IntSlider(16, 1, 64, continuous_update=False),
+        size=ipywidgets.IntSlider(112, 32, 256, step=16, continuous_update=False),
+    )
+
+
+def draw_stage(pretrained, frames, stage="layer1"):
+    """Show what a part of a trained R(2+1)D network makes of a clip: the channels that vary most, in the course of time.
+
+    Args:
+        pretrained: as `weights.load` gives it.
+        frames: uint8 (T, H, W, 3), what it is to see.
+        stage: one of `plots.PARTS`.
+    """
+    clip = pretrained.preprocess(frames)
+    seen = outputs(pretrained.network, clip)
+    shapes = {name: "x".join(map(str, values.shape)) for name, values in seen.items()}
+    values = seen[stage]
+    alt = f"The network as eight boxes, {stage} lit, and below it what is there for this clip."
+    if stage == "clip":
+        labels = [f"{k / pretrained.rate:.2f} s" for k in range(len(frames))]
+        plots.show(plots.stage(shapes, stage, denormalize(clip), labels), alt)
+    elif values.ndim == 1:
+        values, labels = (values.softmax(0), pretrained.labels) if stage == "fc" else (values, ())
+        plots.show(plots.stage(shapes, stage, values, labels), alt)
+    else:
+        pictures, labels = _liveliest(values, len(frames) / pretrained.rate)
+        plots.show(plots.stage(shapes, stage, pictures, labels), alt)
+    print(f"{stage}: {_times(values.shape)}")
+    if values.ndim == 4 and stage != "clip":
+        parts = list(plots.PARTS)
+        path = nn.Sequential(*(getattr(pretrained.network, name) for name in parts[1 : parts.index(stage) + 1]))
+        print(f"one place of it sees {_times(receptive_field(path))} (frames, rows, columns)")
+        print(f"zero: {(values == 0).float().mean():.0%} of its numbers")
+
+
+def outputs(network, clip):
+    """What each of `plots.PARTS` holds for one clip (3, T, H, W), without the batch axis."""
+    seen = {"clip": clip}
+    x = clip[None]
+    with torch.inference_mode():
+        for name in ("stem", "layer1", "layer2", "layer3", "layer4"):
+            x = getattr(network, name)(x)
+            seen[name] = x[0]
+        seen["mean"] = network.avgpool(x).flatten()
+        seen["fc"] = network.fc(seen["mean"])
+    return seen
+
+
+def _liveliest(maps, seconds, count=24):
+    """The channels of (C, T, H, W) that vary most, each from 0 to 1, as pictures (count, H, W) and their labels."""
+    moments = min(8, maps.shape[1])
+    chosen = maps.flatten(1).var(1).argsort(descending=True)[: count // moments]
+    columns = torch.linspace(0, maps.shape[1] - 1, moments).round().long()
+    largest = maps[chosen].flatten(1).amax(1).clamp(min=1e-6)
+    pictures = maps[chosen][:, columns] / largest[:, None, None, None]
+    labels = [f"ch {c}, {t * seconds / maps.shape[1]:.2f} s" for c in chosen.tolist() for t in columns.tolist()]
+    return pictures.flatten(0, 1), labels
+
+
+def stage_explorer(pretrained, frames):
+    """`draw_stage` with a slider for its stage, which is `.children[0]`."""
+    stage = ipywidgets.SelectionSlider(options=list(plots.PARTS), value="layer1", continuous_update=False)
+    return ipywidgets.interactive(lambda stage: draw_stage(pretrained, frames, stage), stage=stage)
+
+
+def draw_member(member="mc3", depth=18, frames=16, size=112):
+    """Show shapes and costs of a network of the family, for one clip of so many frames of `size` x `size` pixels."""
+    with torch.device("meta"):
+        network = NETWORKS[f"{member}_{depth}"](frames=frames)
+    layers = summary(network, (3, frames, size, size))
+    groups = ("stem", "layer1", "layer2", "layer3", "layer4")
+    last = {layer.name.split(".")[0]: layer.output for layer in layers}
+    last |= {"clip": (3, frames, size, size), "mean": last["layer4"][:1]}
+    figure = plots.new_figure(9.6, 2.2)
+    shapes = {name: "x".join(map(str, shape)) for name, shape in last.items()}
+    plots.draw_network(plots.add_axes(figure), shapes, kinds=dict(zip(groups, FAMILY[member])))
+    kinds = "; ".join(f"{place} in {kind}" for place, kind in zip(groups, FAMILY[member]))
+    plots.show(figure, f"The network from the clip to the logits; {kinds}.")
+    sums = {name: [0, 0, 0] for name in (*groups, "fc")}
+    for layer in layers:
+        if (name := layer.name.split(".")[0]) in sums:
+            for k, value in enumerate((layer.parameters, layer.multiply_adds, kept_for_training(layer))):
+                sums[name][k] += value
+    sums["whole"] = [sum(column) for column in zip(*sums.values())]
+    for name, (count, multiply_adds, kept) in sums.items():
+        print(f"{name:7}{_times(last.get(name, ())):>22}{count:>13,} parameters", end="")
+        print(f"{multiply_adds / 1e9:>9.3f} G multiply-adds{kept / 1e6:>9.1f} MB kept for training")
+
+
+def family_explorer():
+    """`draw_member` with a control for each of its arguments; `.children` are the controls, in that order."""
+    return ipywidgets.interactive(
+        draw_member,
+        member=ipywidgets.Dropdown(options=list(FAMILY), value="mc3"),
+        depth=ipywidgets.ToggleButtons(options=list(LAYERS)),
         frames=ipywidgets.IntSlider(16, 1, 64, continuous_update=False),
         size=ipywidgets.IntSlider(112, 32, 256, step=16, continuous_update=False),
     )

@@ -79,33 +79,10 @@ def pipeline():
     save(figure, "pipeline.svg")
 
 
-PARTS = (  # name, what the map writes below it, width and height of its box
-    ("clip", "3x16x112x112", 0.5, 1.5),
-    ("stem", "64x16x56x56", 0.32, 1.3),
-    ("layer1", "64x16x56x56", 0.5, 1.3),
-    ("layer2", "128x8x28x28", 0.5, 1.05),
-    ("layer3", "256x4x14x14", 0.5, 0.8),
-    ("layer4", "512x2x7x7", 0.5, 0.6),
-    ("mean", "512", 0.2, 0.6),
-    ("fc", "400", 0.2, 0.45),
-)
-
-
 def network_map(number, *lit):
     """The whole network from clip to logits, the parts that notebook `number` is about lit up."""
     figure, axes = canvas(10.4, 2.3)
-    x = 0.55
-    for k, (name, shape, width, height) in enumerate(PARTS):
-        color = plots.ANSWER if name in lit else plots.PALE
-        axes.add_patch(Rectangle((x - width / 2, 1.3 - height / 2), width, height, color=color, lw=0))
-        weight = "bold" if name in lit else "normal"
-        axes.text(x, 0.38, name, ha="center", va="center", fontsize=10.5, weight=weight)
-        axes.text(x, 0.14, shape, ha="center", va="center", fontsize=8, color=plots.INK)
-        if k + 1 < len(PARTS):
-            following = x + 1.32
-            ends = (x + width / 2 + 0.08, 1.3), (following - PARTS[k + 1][2] / 2 - 0.08, 1.3)
-            axes.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=11, color=plots.INK, lw=1.1))
-            x = following
+    plots.draw_network(axes, lit=lit)
     save(figure, f"map_{number:02}.svg")
 
 
@@ -167,7 +144,9 @@ if __name__ == "__main__":
     network_map(1, "clip")
     for number in (2, 3):
         network_map(number, "stem", "layer1", "layer2", "layer3", "layer4")
-    network_map(4, "layer1", "layer2", "layer3", "layer4")
+    for number in (4, 6):
+        network_map(number, "layer1", "layer2", "layer3", "layer4")
+    network_map(5, "stem", "layer1", "layer2", "layer3", "layer4", "mean", "fc")
     axes_of_a_clip()
     pipeline()
     classified()
