@@ -162,7 +162,8 @@ class BasicBlock(nn.Module):
     """
 
     def __init__(
-        self, inplanes, planes, stride=1, downsample=None, paper_widths=False, convolution=Conv2Plus1D
+        self, inplanes, planes, stride=1, downsample=None, paper_widths=False,
+        convolution=Conv2Plus1D,
     ):
         super().__init__()
         middle = midplanes(inplanes, planes)
