@@ -74,7 +74,7 @@ def group(convolution, inplanes, planes, blocks, stride, paper_widths=False):
     """So many residual blocks in a row, of which the first strides and changes the channels. Built in notebook 05."""
     projection = None
     if stride != 1:
-        time = 1 if convolution is Conv3DNoTemporal else stride  # 2D leaves the frames alone
+        time = stride if getattr(convolution, "temporal", True) else 1  # 2D leaves frames alone
         pointwise = nn.Conv3d(inplanes, planes, 1, (time, stride, stride), bias=False)
         projection = nn.Sequential(pointwise, nn.BatchNorm3d(planes))
     first = BasicBlock(inplanes, planes, stride, projection, paper_widths, convolution)

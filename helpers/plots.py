@@ -424,8 +424,8 @@ def curves(panels):
     """Lines side by side, a panel each.
 
     Args:
-        panels: for each panel a dict of title, xlabel, ylabel, log (a logarithmic y axis) and lines, a dict that gives
-            for each name x, y and how matplotlib is to draw them.
+        panels: for each panel a dict of title, xlabel, ylabel, log (a logarithmic y axis), beside (the names stand
+            beside it) and lines, a dict that gives for each name x, y and how matplotlib is to draw them.
     """
     figure = new_figure(9.6, 3.4)
     for number, panel in enumerate(panels, start=1):
@@ -436,7 +436,9 @@ def curves(panels):
             axes.set_yscale("log")
         axes.set_title(panel["title"])
         axes.set(xlabel=panel["xlabel"], ylabel=panel["ylabel"])
-        axes.legend(frameon=False, fontsize=9)
+        if any(panel["lines"]):  # a single line may go without a name
+            beside = dict(loc="center left", bbox_to_anchor=(1, 0.5)) if panel.get("beside") else {}
+            axes.legend(frameon=False, fontsize=9, **beside)
     return figure
 
 
