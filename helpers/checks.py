@@ -172,7 +172,9 @@ def _difference(seen, wanted):
             if given.shape != right.shape:
                 return f" What {what} {name} is {tuple(given.shape)}, not {tuple(right.shape)}."
             if not _close(given, right):
-                cause = ("a ReLU, a norm or a sum before it", "its stride, its padding, its eps")[k]
+                inside = any(other.startswith(f"{name}.") for other in wanted)
+                after = "what it does to its layers, which agree" if inside else "its stride, its padding, its eps"
+                cause = "a ReLU, a norm or a sum before it" if k == 0 else after
                 return f" The first difference is in what {what} {name}: look at {cause}."
     return " All named layers agree: look at what comes after the last of them."
 

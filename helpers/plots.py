@@ -576,7 +576,7 @@ def stage(shapes, name, pictures, labels=()):
     Args:
         shapes, name: as for `draw_network`.
         pictures: (count, H, W) from 0 to 1 or (count, H, W, 3), drawn eight in a row; or values, drawn as bars.
-        labels: of the pictures or bars.
+        labels: of the pictures; of values where they are answers, of which the five best are drawn.
     """
     pictures = np.asarray(pictures)
     rows = 2 if pictures.ndim == 1 else -(-len(pictures) // 8)
@@ -585,8 +585,10 @@ def stage(shapes, name, pictures, labels=()):
     draw_network(add_axes(above), shapes, lit=(name,))
     if pictures.ndim == 1:
         axes = add_axes(below)
-        axes.bar(range(len(pictures)), pictures, color=ANSWER)
-        axes.set_xticks(range(len(labels)), labels, rotation=20, ha="right", fontsize=9)
+        if len(labels):
+            draw_answers(axes, [(labels[k], pictures[k]) for k in np.argsort(-pictures, kind="stable")[:5]])
+        else:
+            axes.bar(range(len(pictures)), pictures, color=ANSWER)
         return figure
     for k, picture in enumerate(pictures):
         axes = add_axes(below, rows, 8, k + 1)

@@ -174,3 +174,25 @@ def test_sliders_of_the_block_calculator_change_its_shapes(page, lab):
     page.get_by_role("button", name="layer4", exact=True).click()
     assert drag(page, "frames", 16) == "32"
     calculator.get_by_text(re.compile(r"conv2\.0\.3 .* 512 x 4 x 7 x 7 ")).wait_for(timeout=30_000)
+
+
+def test_the_stage_explorer_walks_through_the_network(page, lab):
+    run_all(page, lab, "05_assemble_r2plus1d_18.ipynb")
+    explorer = page.locator(".jp-OutputArea-output", has=page.locator(".widget-inline-hbox")).first
+    explorer.get_by_text(re.compile(r"layer1: 16 x 16 x 56 x 56\n")).wait_for(timeout=30_000)
+    assert drag(page, "stage", 3) == "layer4"
+    explorer.get_by_text(re.compile(r"layer4: 128 x 2 x 7 x 7\n.* sees 109 x 219 x 219 ")).wait_for(timeout=30_000)
+    assert drag(page, "stage", 2) == "fc"
+    explorer.get_by_text(re.compile(r"fc: 10\n")).wait_for(timeout=30_000)
+
+
+def test_the_family_explorer_changes_its_numbers(page, lab):
+    run_all(page, lab, "06_meet_the_family.ipynb")
+    explorer = page.locator(".jp-OutputArea-output", has=page.locator(".widget-inline-hbox")).first
+    explorer.get_by_text(re.compile(r"whole +11,695,440 parameters +43\.343 G")).wait_for(timeout=30_000)
+    explorer.locator("select").select_option("r2plus1d")
+    explorer.get_by_text(re.compile(r"whole +31,505,325 parameters +40\.519 G")).wait_for(timeout=30_000)
+    assert drag(page, "frames", -8) == "8"
+    explorer.get_by_text(re.compile(r"layer4 +512 x 1 x 7 x 7 ")).wait_for(timeout=30_000)
+    page.get_by_role("button", name="34", exact=True).click()
+    explorer.get_by_text(re.compile(r"whole +61,831,661 parameters")).wait_for(timeout=30_000)

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import blocks, checks
+from torchvision.models import video as video_networks
+
+from helpers import blocks, checks, networks
 
 RIGHT = {
     "frame_at": lambda times, moment: bisect.bisect_right(times, moment) - 1,
@@ -21,6 +23,10 @@ RIGHT = {
     "as_pair": lambda weight, filters: pair_of_convolutions(weight, filters),
     "basic_block": lambda n_in, n_out, stride: Block(n_in, n_out, stride),
     "places_read": lambda n, blocks: len(range(0, n, 2**blocks)),
+    "last_map": lambda *sizes: [math.ceil(n / step) for n, step in zip(sizes, (8, 16, 16))],
+    "r2plus1d_18": lambda classes: Whole(classes),
+    "group_kinds": lambda name: group_kinds(name),
+    "frames_left": lambda kinds, frames: frames_left(kinds, frames),
 }
 WRONG = {
     "frame_at": [
@@ -73,7 +79,101 @@ WRONG = {
         (lambda n, blocks: (n + 1) // 2, "No block, no loss"),
         (lambda n, blocks: -(-n // (2 * blocks)) if blocks else n, "reach the end"),
     ],
+    "last_map": [
+        (lambda t, h, w: (t // 8, h // 16, w // 16), "Of one frame one is left"),
+        (lambda t, h, w: (t // 16 + 1, h // 16, w // 16), r"9 x 33 x 128 leaves \(2, 3, 8\)"),
+        (lambda t, h, w: (t, h, w), "leaves 2 x 7 x 7"),
+    ],
+    "r2plus1d_18": [
+        (lambda classes: None, "Return a torch.nn.Module"),
+        (lambda classes: nn.Linear(3, classes), r"has no stem\.0\.weight\.$"),
+        (lambda classes: altered("delete", "layer2.0.downsample", classes), r"no layer2\.0\.downsample.*Complete are: stem, layer1, layer3"),
+        (lambda classes: altered("delete", "fc", classes), r"no fc\.weight\. Complete are: stem, layer1, layer2, layer3, layer4\."),
+        (lambda classes: altered("extra", "layer5", classes), "has layer5.weight, which torchvision's has not"),
+        (lambda classes: video_networks.r2plus1d_18(num_classes=400), r"fc\.weight is \(400, 512\), not \(5, 512\)"),
+        (lambda classes: networks.r2plus1d_18(classes, paper_widths=True), r"layer2\.0\.conv2\.0\.0\.weight is \(288"),
+        (lambda classes: altered("eps", "stem.1", classes), r"The first difference is in what comes out of stem\.1"),
+        (lambda classes: altered("stride", "layer2.0.conv1.0.0", classes), "RuntimeError"),
+        (lambda classes: altered("padding", "layer1.1.conv2.0.3", classes), "RuntimeError"),
+        (lambda classes: altered("skip", "layer3.1.relu", classes), r"what comes out of layer3\.1\.relu"),
+        (lambda classes: altered("delete", "stem.5", classes), r"what comes out of stem: look at what it does to its layers, which agree"),
+        (lambda classes: altered("before", "layer2.0", classes), r"what goes into layer2\.0\.conv1\.0\.0: look at a ReLU|goes into layer2\.0"),
+        (lambda classes: altered("dropout", "fc", classes), r"in train mode\. The first difference is in what comes out of fc"),
+        (lambda classes: altered("after", "fc", classes), "All named layers agree: look at what comes after"),
+        (lambda classes: altered("freeze", "stem.0", classes), r"no gradient reaches stem\.0\.weight"),
+        (lambda classes: altered("gradient", "layer4.0.conv1.0.0", classes), r"gradient of layer4\.0\.conv1\.0\.0\.weight is another"),
+    ],
+    "group_kinds": [
+        (lambda name: ["3D"] * int(name[-1]) + ["2D"] * (5 - int(name[-1])), "only the stem"),
+        (lambda name: ["3D" if k < int(name[-1]) else "2D" for k in range(1, 6)], "rMC5 is the mirror"),
+        (lambda name: group_kinds(name if name in ("mc2", "rmc5") else "mc4"), "For mc3 it is 3D, 3D, 2D"),
+    ],
+    "frames_left": [
+        (lambda kinds, frames: frames // 2 ** sum(kind == "3D" for kind in kinds), "Three groups"),
+        (lambda kinds, frames: -(-frames // 8), "leave the frames alone"),
+        (lambda kinds, frames: 8 if kinds[1:3] == ("3D", "2D") else frames_left(kinds, frames), "The stem and layer1"),
+        (lambda kinds, frames: frames_left(("2D", *kinds[1:]), frames), "one picture of all frames"),
+        (lambda kinds, frames: max(1, frames_left(kinds, frames // 2 * 2)), "leaves"),
+    ],
 }
+
+
+def altered(how, where, classes):
+    """torchvision's network with one mistake in it."""
+    network = video_networks.r2plus1d_18(num_classes=classes)
+    parent, _, name = where.rpartition(".")
+    part = None if how == "extra" else network.get_submodule(where)
+    if how == "delete":
+        if parent == "stem":
+            network.stem = nn.Sequential(*list(network.stem)[: int(name)])
+        else:
+            setattr(network.get_submodule(parent), name, None)
+    elif how == "extra":
+        setattr(network, name, nn.Linear(1, 1))
+    elif how == "eps":
+        part.eps = 1e-3
+    elif how == "stride":
+        part.stride = (1, 1, 1)
+    elif how == "padding":
+        part.padding = (0, 0, 0)
+    elif how == "skip":
+        part.forward = lambda x: x
+    elif how == "dropout":
+        part.register_forward_hook(lambda module, x, y: nn.functional.dropout(y, 0.5, module.training))
+    elif how == "before":
+        part.register_forward_pre_hook(lambda module, x: (x[0] - 1,), prepend=True)
+    elif how == "after":
+        network.register_forward_hook(lambda module, x, y: y + 1)
+    elif how == "freeze":
+        part.weight.requires_grad_(False)
+    elif how == "gradient":
+        part.weight.register_hook(lambda gradient: 2 * gradient)
+    return network
+
+
+class Whole(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        stem = [nn.Conv3d(3, 45, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False), nn.BatchNorm3d(45), nn.ReLU()]
+        self.stem = nn.Sequential(*stem, nn.Conv3d(45, 64, (3, 1, 1), padding=(1, 0, 0), bias=False), nn.BatchNorm3d(64), nn.ReLU())
+        self.layer1 = nn.Sequential(Block(64, 64, 1), Block(64, 64, 1))
+        self.layer2 = nn.Sequential(Block(64, 128, 2), Block(128, 128, 1))
+        self.layer3 = nn.Sequential(Block(128, 256, 2), Block(256, 256, 1))
+        self.layer4 = nn.Sequential(Block(256, 512, 2), Block(512, 512, 1))
+        self.fc = nn.Linear(512, classes)
+
+    def forward(self, x):
+        return self.fc(self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x))))).mean((2, 3, 4)))
+
+
+def group_kinds(name):
+    kinds = ["3D"] * (int(name[-1]) - 1)
+    kinds += ["2D"] * (5 - len(kinds))
+    return kinds if name[0] == "m" else [{"2D": "3D", "3D": "2D"}[kind] for kind in kinds]
+
+
+def frames_left(kinds, frames):
+    return 1 if kinds[0] == "R2D" else math.ceil(frames / 2 ** sum(kind != "2D" for kind in kinds[2:]))
 
 
 def best_pair(kernel):

@@ -26,6 +26,11 @@ TWINS = {
         "helpers.kernels": ["motion_kernel", "best_pair"],
     },
     "04_build_the_residual_block.ipynb": {"helpers.blocks": ["BasicBlock", "summary"]},
+    "05_assemble_r2plus1d_18.ipynb": {
+        "helpers.networks": ["VideoResNet", "group", "initialise"],
+        "helpers.blocks": ["receptive_field", "kept_for_training"],
+    },
+    "06_meet_the_family.ipynb": {"helpers.blocks": ["Conv3DSimple", "Conv3DNoTemporal", "BasicStem", "R2DStem"]},
     "08_classify_a_clip.ipynb": {"helpers.classify": ["best_device", "top", "probabilities"]},
 }
 

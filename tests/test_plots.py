@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 from matplotlib.text import Text
 
 from helpers import plots
@@ -78,6 +78,13 @@ def block_of_layers():
     return [convolutions[0], *rest, convolutions[1], *rest, convolutions[0], *rest, convolutions[1], rest[0]]
 
 
+def panel_of_points():
+    """As crowded as the paper's Table 2."""
+    places = [(11.4, 58.9), (11.4, 60.5), (33.4, 64.2), (11.4, 64.2), (11.7, 64.7), (12.7, 65.1), (16.9, 65.1), (33.4, 64.9), (33.1, 65.0), (32.0, 65.1), (27.9, 63.1), (33.4, 68.0)]  # fmt: skip
+    names = ["R2D", "f-R2D", "R3D", "MC2", "MC3", "MC4", "MC5", "rMC2", "rMC3", "rMC4", "rMC5", "R(2+1)D"]
+    return dict(title="clips of 16 frames", xlabel="million parameters", ylabel="accuracy", points=dict(zip(names, places)), lit=["R(2+1)D"])
+
+
 def test_nothing_is_cut_off_or_overlaps():
     """Texts lie within their figure, and no two of them on each other, with the longest labels of Kinetics-400 too."""
     long = [("celebrating", 1.0), ("springboard diving", 0.4), ("getting a haircut", 0.2), ("passing American football", 0.05), ("tai chi", 0.01)]
@@ -90,6 +97,12 @@ def test_nothing_is_cut_off_or_overlaps():
         plots.factorised(np.ones((7, 7, 7)), np.ones((7, 7, 7)), np.ones((7, 7)), np.ones(7)),
         plots.residual_block(block_of_layers(), "1 x 1 x 1 with stride 2, norm"),
         plots.curves([dict(title="gradients after 40 steps", xlabel="block", ylabel="length", log=True, lines={"plain": (range(9), range(1, 10), {})})] * 3),
+        plots.family({name: ("R2D", "2D", "3D", "3D", "(2+1)D") for name in panel_of_points()["points"]}),
+        plots.bars(["stem", "layer1"], {"kept for training": ([1, 2], lambda value: "22,196.3 MB")} | {str(k): ([3, 4], str) for k in range(2)}),
+        plots.stage(plots.FULL_SHAPES, "layer1", np.ones((24, 7, 7)), ["ch 511, 0.93 s"] * 24),
+        plots.stage(plots.FULL_SHAPES, "fc", np.full(10, 0.1), ["passing American football"] * 10),
+        plots.scatter([panel_of_points(), panel_of_points()]),
+        plots.curves([dict(title="more clips", xlabel="clips", ylabel="accuracy, %", beside=True, lines={"published: 57.50, 67.463": ([1, 2], [3, 4], {})})]),
         plots.timeline(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15/s"] * 4),
     ):
         canvas = FigureCanvasAgg(figure)
@@ -183,3 +196,85 @@ def test_curves_are_drawn_with_their_names_and_scales():
     assert [list(line.get_ydata()) for line in first.lines] == [[2, 3], [1, 4]] and first.lines[0].get_linestyle() == "--"
     assert [line.get_label() for line in first.lines] == ["a", "b"]
     assert (first.get_yscale(), second.get_yscale(), second.get_title()) == ("log", "linear", "again")
+
+
+def colors_of(patches):
+    return [to_hex(patch.get_facecolor()).upper() for patch in patches]
+
+
+def test_network_is_drawn_with_its_shapes_and_what_is_lit():
+    axes = plots.new_figure(10.4, 2.3).add_subplot()
+    plots.draw_network(axes, lit=("stem", "fc"))
+    boxes = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert [color == plots.ANSWER for color in colors_of(boxes)] == [name in ("stem", "fc") for name in plots.PARTS]
+    words = [text.get_text() for text in axes.texts]
+    assert words[::2] == list(plots.PARTS)
+    assert words[1::2] == ["3x16x112x112", "64x16x56x56", "64x16x56x56", "128x8x28x28", "256x4x14x14", "512x2x7x7", "512", "400"]
+    assert all(left.get_x() + left.get_width() < right.get_x() for left, right in zip(boxes, boxes[1:]))
+
+
+def test_kinds_have_the_two_colours():
+    axes = plots.new_figure(10.4, 2.3).add_subplot()
+    plots.draw_network(axes, kinds={"stem": "2D", "layer1": "3D", "layer2": "(2+1)D"})
+    drawn = colors_of(patch for patch in axes.patches if isinstance(patch, (Rectangle, Polygon)))
+    assert drawn == [plots.PALE, plots.SPACE, plots.SPACE, plots.TIME, plots.SPACE, plots.TIME, *[plots.PALE] * 4]
+
+
+def test_family_draws_a_column_for_each_member():
+    figure = plots.family({"one": ("R2D", "2D", "2D", "2D", "2D"), "two": ("3D", "3D", "(2+1)D", "2D", "2D")})
+    axes = figure.get_axes()[0]
+    first = [patch for patch in axes.patches if isinstance(patch, Rectangle) and -0.5 < patch.get_x() < 0.5 and patch.get_y() > -2.5]
+    assert colors_of(first) == [plots.SPACE] * 5
+    oranges = [patch for patch in axes.patches if colors_of([patch]) == [plots.TIME] and patch.get_extents().y0 >= -2.5]
+    assert sum(isinstance(patch, Polygon) for patch in oranges) == 2 + 1  # two groups in 3D, and one in the legend
+    words = [text.get_text() for text in axes.texts]
+    assert words.count("3L") == 1 and {"one", "two", "stem", "layer4"} <= set(words)
+
+
+def test_bars_are_as_long_as_their_values_and_say_them():
+    figure = plots.bars(["a", "b"], {"count": ([3, 5], lambda value: f"{value} M"), "size": ([2, 1], str)})
+    count, size = figure.get_axes()
+    assert [bar.get_width() for bar in count.patches] == [3, 5] and [bar.get_width() for bar in size.patches] == [2, 1]
+    assert [text.get_text().strip() for text in count.texts] == ["3 M", "5 M"]
+    assert [label.get_text() for label in count.get_yticklabels()] == ["a", "b"]
+    assert count.patches[0].get_y() > count.patches[1].get_y()  # from top to bottom
+
+
+def test_receptive_fields_are_drawn_to_scale():
+    film = frames(16, 112, 100)
+    figure = plots.receptive_fields(film, {"stem": (3, 7, 9), "layer4": (109, 219, 221)})
+    space, time = figure.get_axes()
+    assert np.array_equal(space.images[0].get_array(), film[8]) and np.array_equal(time.images[0].get_array(), film[:, 56])
+    assert space.images[0].get_extent() == [-50, 50, 56, -56] and time.images[0].get_extent() == [-50, 50, 8, -8]
+    sizes = [[(box.get_width(), box.get_height()) for box in axes.patches] for axes in (space, time)]
+    assert sizes == [[(9, 7), (221, 219)], [(9, 3), (221, 109)]]
+    for box in (*space.patches, *time.patches):
+        assert box.get_x() == -box.get_width() / 2 and box.get_y() == -box.get_height() / 2
+
+
+def test_stage_draws_pictures_in_order():
+    pictures = np.random.default_rng(0).random((10, 5, 6))
+    figure = plots.stage(plots.FULL_SHAPES, "layer2", pictures, [f"{k} s" for k in range(10)])
+    _, *panels = figure.get_axes()
+    assert np.array_equal([axes.images[0].get_array() for axes in panels], pictures)
+    assert [axes.get_xlabel() for axes in panels] == [f"{k} s" for k in range(10)]
+    _, panel = plots.stage(plots.FULL_SHAPES, "mean", [0.1, 0.9]).get_axes()
+    assert [bar.get_height() for bar in panel.patches] == [0.1, 0.9]
+    _, panel = plots.stage(plots.FULL_SHAPES, "fc", [0.05, 0.8, 0.15], ["a", "b", "c"]).get_axes()
+    assert [(bar.get_width(), text.get_text()) for bar, text in zip(panel.patches, panel.texts)] == [(0.8, "80%"), (0.15, "15%"), (0.05, "5%")]
+
+
+def test_scatter_names_its_points_beside_them():
+    figure = plots.scatter([panel_of_points()])
+    axes = figure.get_axes()[0]
+    drawn = {text.get_text(): tuple(text.xy) for text in axes.texts}
+    assert drawn == panel_of_points()["points"]
+    dots = [(line.get_xdata()[0], line.get_ydata()[0], line.get_color()) for line in axes.lines]
+    assert [dot[:2] for dot in dots] == list(panel_of_points()["points"].values())
+    assert [dot[2] == plots.ANSWER for dot in dots] == [False] * 11 + [True]
+
+
+def test_curves_without_a_name_get_no_legend():
+    panels = [dict(title="", xlabel="frame", ylabel="", lines={name: ([0, 1], [2, 3], {})}) for name in ("", "a")]
+    without, named = plots.curves(panels).get_axes()
+    assert without.get_legend() is None and named.get_legend().get_texts()[0].get_text() == "a"

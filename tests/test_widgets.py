@@ -7,10 +7,22 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_film
+from matplotlib.colors import to_hex
 from torchvision.models import video as reference
 
-from helpers import plots, video
-from helpers.widgets import block_calculator, factorisation_explorer, kernel_explorer, slice_explorer, upload_button
+from helpers import plots, video, weights
+from helpers.networks import FAMILY
+from helpers.widgets import (
+    block_calculator,
+    draw_member,
+    draw_stage,
+    factorisation_explorer,
+    family_explorer,
+    kernel_explorer,
+    slice_explorer,
+    stage_explorer,
+    upload_button,
+)
 
 
 def upload(box, name, content):
@@ -193,3 +205,118 @@ def test_block_calculator_reaches_the_ends_of_its_sliders():
     stage, block, frames, size = block_calculator().children[:4]
     assert (frames.min, frames.max, size.min, size.max) == (1, 64, 32, 256)
     assert list(stage.options) == ["layer1", "layer2", "layer3", "layer4"] and list(block.options) == ["first", "second"]
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """A trained network, a clip, and what torch's own hooks see in it."""
+    pretrained = weights.load("stickfigures")
+    frames = video.read_clip(weights.ASSETS / "jumping_jacks.mp4")
+    values = {"clip": pretrained.preprocess(frames)}
+    hooks = []
+    for name in ("stem", "layer1", "layer2", "layer3", "layer4", "avgpool", "fc"):
+        part = getattr(pretrained.network, name)
+        hooks.append(part.register_forward_hook(lambda module, x, y, name=name: values.update({name: y[0].clone()})))
+    with torch.inference_mode():
+        pretrained.network(values["clip"][None])
+    for hook in hooks:
+        hook.remove()
+    values["mean"] = values.pop("avgpool").flatten()
+    return pretrained, frames, values
+
+
+@pytest.mark.parametrize("stage", ["clip", "stem", "layer1", "layer2", "layer3", "layer4", "mean", "fc"])
+def test_stage_explorer_lights_the_stage_and_shows_what_is_there(stage, seen, monkeypatch, capsys):
+    pretrained, frames, values = seen
+    drawn = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append((figure, alt)))
+    box = stage_explorer(pretrained, frames)
+    box.children[0].value = stage
+    box.update()
+    figure, alt = drawn[-1]
+    network_map, *pictures = figure.get_axes()
+    lit = [patch for patch in network_map.patches if to_hex(patch.get_facecolor()).upper() == plots.ANSWER]
+    bold = [text.get_text() for text in network_map.texts if text.get_fontweight() == "bold"]
+    assert len(lit) == 1 and bold == [stage] and f"{stage} lit" in alt
+    assert f"{stage}: {' x '.join(map(str, values[stage].shape))}\n" in capsys.readouterr().out.rpartition("\x1b")[2]
+    if stage == "clip":
+        assert np.allclose([axes.images[0].get_array() for axes in pictures], video.denormalize(values["clip"]))
+    elif stage == "mean":
+        assert np.allclose([bar.get_height() for bar in pictures[0].patches], values["mean"], atol=1e-6)
+    elif stage == "fc":
+        best = values["fc"].softmax(0).topk(5)
+        assert np.allclose([bar.get_width() for bar in pictures[0].patches], best.values, atol=1e-6)
+        shown = dict(zip(pictures[0].get_yticks(), (label.get_text() for label in pictures[0].get_yticklabels())))
+        assert [shown[4 - k] for k in range(5)] == [pretrained.labels[k] for k in best.indices]
+    else:
+        for axes in pictures:
+            channel, second = axes.get_xlabel().removeprefix("ch ").removesuffix(" s").split(", ")
+            maps = values[stage][int(channel)]
+            moment = round(float(second) * 15 * len(maps) / 16)
+            assert np.allclose(axes.images[0].get_array(), maps[moment] / maps.max(), atol=1e-5)
+        assert len(pictures) == 24
+
+
+def test_stage_explorer_prints_field_and_zeros(seen, monkeypatch, capsys):
+    pretrained, frames, values = seen
+    monkeypatch.setattr(plots, "show", lambda figure, alt: None)
+    draw_stage(pretrained, frames, "layer3")
+    zeros = float((values["layer3"] == 0).float().mean())
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "one place of it sees 53 x 107 x 107 (frames, rows, columns)",
+        f"zero: {zeros:.0%} of its numbers",
+    ]
+
+
+@pytest.mark.parametrize("member, theirs", [("r3d", "r3d_18"), ("mc3", "mc3_18"), ("r2plus1d", "r2plus1d_18")])
+@pytest.mark.parametrize("frames, size", [(1, 32), (16, 112), (64, 256)])
+def test_family_explorer_tells_the_truth(member, theirs, frames, size, monkeypatch, capsys):
+    """Against torchvision's networks, run on tensors without content."""
+    drawn = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append((figure, alt)))
+    with torch.device("meta"):
+        network = getattr(reference, theirs)()
+    work, shapes = {}, {}
+
+    def note(module, x, y, name):
+        group = name.split(".")[0]
+        if hasattr(module, "weight") and module.weight.ndim > 1:
+            work[group] = work.get(group, 0) + module.weight[0].numel() * y.numel()
+        if "." not in name:
+            shapes[name] = " x ".join(map(str, y.shape[1:]))
+
+    for name, module in network.named_modules():
+        if name:
+            module.register_forward_hook(lambda module, x, y, name=name: note(module, x, y, name))
+    network(torch.empty(1, 3, frames, size, size, device="meta"))
+    box = family_explorer()
+    for control, value in zip(box.children, (member, 18, frames, size)):
+        control.value = value
+    box.update()
+    told = ("stem " + capsys.readouterr().out.rpartition("stem ")[2]).splitlines()
+    assert [line.split()[0] for line in told] == ["stem", "layer1", "layer2", "layer3", "layer4", "fc", "whole"]
+    for line in told[:-1]:
+        name = line.split()[0]
+        assert f" {shapes[name]} " in line and f"{work[name] / 1e9:.3f} G multiply-adds" in line
+        assert f" {sum(p.numel() for p in getattr(network, name).parameters()):,} parameters" in line
+    assert f" {sum(p.numel() for p in network.parameters()):,} parameters" in told[-1]
+    assert f" {sum(work.values()) / 1e9:.3f} G multiply-adds" in told[-1]
+    words = [text.get_text() for text in drawn[-1][0].get_axes()[0].texts]
+    assert shapes["layer4"].replace(" ", "") in words and f"3x{frames}x{size}x{size}" in words
+
+
+@pytest.mark.parametrize("member", FAMILY)
+@pytest.mark.parametrize("depth", [18, 34])
+def test_family_explorer_knows_every_member(member, depth, monkeypatch, capsys):
+    monkeypatch.setattr(plots, "show", lambda figure, alt: None)
+    draw_member(member, depth, frames=5, size=48)
+    kept = [float(line.split("adds")[1].split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert kept[-1] > 0 and kept[-1] == pytest.approx(sum(kept[:-1]), abs=0.3)
+
+
+def test_the_last_sliders_reach_their_ends(seen):
+    stage = stage_explorer(*seen[:2]).children[0]
+    assert list(stage.options) == ["clip", "stem", "layer1", "layer2", "layer3", "layer4", "mean", "fc"]
+    member, depth, frames, size = family_explorer().children[:4]
+    assert list(member.options) == list(FAMILY) and list(depth.options) == [18, 34]
+    assert (frames.min, frames.max, size.min, size.max) == (1, 64, 32, 256)
