@@ -50,6 +50,27 @@ def probabilities(pretrained, clips, device=None):
     return torch.stack(shares).mean(0)
 
 
+def features(pretrained, clips, device=None):
+    """What a network knows of clips before its last layer: the means of the last maps, for networks of one's own.
+
+    Args:
+        pretrained, clips, device: as for `probabilities`.
+
+    Returns:
+        A float tensor (clips, channels) on the CPU.
+    """
+    device = device or best_device()
+    network = pretrained.network.to(device)
+    rows = []
+    with torch.inference_mode():
+        for clip in clips:
+            x = pretrained.preprocess(clip)[None].to(device)  # (1, 3, T, 112, 112)
+            for part in (network.stem, network.layer1, network.layer2, network.layer3, network.layer4, network.avgpool):
+                x = part(x)
+            rows.append(x.flatten().cpu())
+    return torch.stack(rows)
+
+
 def top(shares, labels, k=5):
     """The `k` labels with the largest shares, largest first, as a list of `Answer`."""
     best = shares.topk(min(k, len(labels)))
@@ -70,9 +91,19 @@ def classify(path, pretrained, clips=5, k=5, device=None):
 
     Raises:
         video.VideoError: the file cannot be read.
+        ValueError: nobody has told what the network's logits stand for.
     """
+    _refuse_without_labels(pretrained)
     film = video.read_clips(path, clips, pretrained.frames, pretrained.rate)
     return top(probabilities(pretrained, film, device), pretrained.labels, k)
+
+
+def _refuse_without_labels(pretrained):
+    if pretrained.labels is None:
+        raise ValueError(
+            f"{pretrained.name} has no labels: nobody has published what its classes are. It is good for features, "
+            "to train a last layer of your own on: classify.features(...)"
+        )
 
 
 def main(arguments=None):
@@ -90,7 +121,8 @@ def main(arguments=None):
             stream.reconfigure(errors="backslashreplace")
     try:
         pretrained = weights.load(options.weights)
-    except weights.WeightsError as error:
+        _refuse_without_labels(pretrained)
+    except (weights.WeightsError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     if not options.json:

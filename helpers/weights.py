@@ -5,16 +5,19 @@ were scaled in another way give wrong answers without a warning. So the three co
 """
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torchvision.models.video import R2Plus1D_18_Weights
+from torch import nn
+from torchvision.models.video import MC3_18_Weights, R2Plus1D_18_Weights, R3D_18_Weights
 
 from helpers import video
-from helpers.networks import r2plus1d_18
+from helpers.download import DownloadError, fetch, offline
+from helpers.networks import NETWORKS, r2plus1d_18
+
+__all__ = ["ASSETS", "NAMES", "Pretrained", "WeightsError", "load", "offline"]
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -28,7 +31,7 @@ class Pretrained(NamedTuple):
 
     name: str
     network: torch.nn.Module  #: in eval mode, on the CPU
-    labels: tuple[str, ...]  #: what each logit stands for
+    labels: tuple[str, ...] | None  #: what each logit stands for; None if nobody has told
     preprocess: Callable  #: uint8 frames (T, H, W, 3) to the network's float clip (3, T, 112, 112)
     frames: int  #: of a clip
     rate: float  #: of these frames, a second
@@ -40,24 +43,48 @@ def load(name="stickfigures"):
     """The trained network of this name.
 
     Args:
-        name: "stickfigures", which lies in this repository, or "kinetics400", torchvision's R(2+1)D-18 with its 400
-            actions of people, which is downloaded once (120 MB) and kept where torch.hub keeps its files.
+        name: one of `NAMES`. "stickfigures" lies in this repository; all others are downloaded once and kept where
+            torch.hub keeps its files:
+
+            - "kinetics400", "kinetics400-mc3_18", "kinetics400-r3d_18": torchvision's R(2+1)D-18 (120 MB), MC3-18 (45 MB)
+              and R3D-18 (127 MB), 400 actions of people.
+            - "ig65m-kinetics400-8", "ig65m-kinetics400-32": R(2+1)D-34 for 8 and for 32 frames (255 MB), trained on 65
+              million videos and then on Kinetics-400.
+            - "ig65m-8", "ig65m-32": the same before Kinetics. Nobody has published what their logits stand for; they are
+              good for features, see `classify.features`.
 
     Returns:
         A `Pretrained`.
 
     Raises:
         ValueError: an unknown name.
-        WeightsError: the file cannot be had.
+        WeightsError: the file cannot be had, or does not fit.
     """
-    if name not in _LOADERS:
-        raise ValueError(f"unknown weights {name!r}; choose from {', '.join(_LOADERS)}")
-    return _LOADERS[name]()
+    if name == "stickfigures":
+        return _stickfigures()
+    if name not in SOURCES:
+        raise ValueError(f"unknown weights {name!r}; choose from {', '.join(NAMES)}")
+    source = SOURCES[name]
+    network = NETWORKS[source.network](source.classes, paper_widths=source.paper_widths).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.eps = source.eps
+    network.load_state_dict(_state(source))
+    how = dict(preprocess=video.preprocess, frames=source.frames, rate=source.rate)
+    return Pretrained(name, network, source.labels, **how, trained_on=source.trained_on, score=source.score)
 
 
-def offline():
-    """Whether VIDEO_RESNET_OFFLINE=1 holds everything to the CPU and to what is in the repository."""
-    return os.environ.get("VIDEO_RESNET_OFFLINE", "0") not in ("", "0")
+def _state(source):
+    """The state dict of a source, with the names and shapes that its network has, or a `WeightsError`."""
+    try:
+        file = fetch(source.address, source.sha256)
+    except DownloadError as error:
+        raise WeightsError(f"{error} The weights 'stickfigures' need no download.") from error
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a file with the right checksum that torch cannot read
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{file} cannot be read by torch {torch.__version__}: {reason}") from error
 
 
 def _stickfigures():
@@ -77,17 +104,35 @@ def _stickfigures():
     )
 
 
-def _kinetics400():
-    published = R2Plus1D_18_Weights.KINETICS400_V1
-    state = _download(published.url)
-    network = r2plus1d_18(len(published.meta["categories"])).eval()
-    network.load_state_dict(state)
-    score = published.meta["_metrics"]["Kinetics-400"]["acc@1"]
-    return Pretrained(
-        name="kinetics400",
+class Source(NamedTuple):
+    """Where weights come from, and what they need."""
+
+    network: str  #: its builder in `networks.NETWORKS`
+    address: str
+    classes: int
+    labels: tuple[str, ...] | None
+    frames: int
+    rate: float
+    trained_on: str
+    score: str
+    paper_widths: bool = False
+    eps: float = 1e-5  #: of the batch norms
+
+    @property
+    def sha256(self):
+        """The digits of the checksum that end the file's name, by the custom of torch.hub."""
+        return Path(self.address).stem.rpartition("-")[2]
+
+
+def _torchvision(network, published):
+    """What torchvision tells about its weights."""
+    meta = published.meta
+    score = meta["_metrics"]["Kinetics-400"]["acc@1"]
+    return Source(
         network=network,
-        labels=tuple(published.meta["categories"]),
-        preprocess=video.preprocess,
+        address=published.url,
+        classes=len(meta["categories"]),
+        labels=tuple(meta["categories"]),
         frames=16,
         rate=15.0,
         trained_on="Trained on Kinetics-400: web videos of 400 human actions.",
@@ -95,24 +140,36 @@ def _kinetics400():
     )
 
 
-def _download(address):
-    """The state dict at this address, from torch.hub's cache where it is there, its checksum tried when it comes."""
-    file = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(address))
-    if offline():
-        raise WeightsError(
-            f"{os.path.basename(address)} is not part of this repository, and VIDEO_RESNET_OFFLINE=1 keeps to what is. "
-            "Unset it, or use the weights 'stickfigures'."
-        )
-    try:
-        return torch.hub.load_state_dict_from_url(address, map_location="cpu", check_hash=True, weights_only=True)
-    except Exception as error:  # of the network, the disk, the checksum, or of a file that is not what it should be
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
-        remedy = f"Delete {file}, which is broken" if os.path.exists(file) else f"Download it by hand to {file}"
-        raise WeightsError(
-            f"{os.path.basename(address)} could not be had from {address} ({reason}). {remedy}, and try again; "
-            "or use the weights 'stickfigures', which need no download."
-        ) from error
+def _ig65m(file, frames, classes, score=None):
+    """R(2+1)D-34 as github.com/moabitcoin/ig65m-pytorch has converted it; widths, eps and addresses as in ig65m/models.py.
+
+    Not tried here with the real files. Two things are choices: frames are taken at 30 a second, where that project takes
+    every frame of a file; and they are resized to 128 x 171, as in the paper, where it keeps their shape.
+    """
+    tuned = score is not None
+    trained_on = "Trained on IG-65M: 65 million public videos and their hashtags"
+    return Source(
+        network="r2plus1d_34",
+        address=f"https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0/{file}.pth",
+        classes=classes,
+        labels=tuple(R2Plus1D_18_Weights.KINETICS400_V1.meta["categories"]) if tuned else None,
+        frames=frames,
+        rate=30.0,
+        trained_on=f"{trained_on}, then on Kinetics-400." if tuned else f"{trained_on}, and on nothing else.",
+        score=f"Published for the original: {score:.1f} % of the validation videos right." if tuned else "Good for features.",
+        paper_widths=True,
+        eps=1e-3,
+    )
 
 
-_LOADERS = {"stickfigures": _stickfigures, "kinetics400": _kinetics400}
-NAMES = tuple(_LOADERS)
+SOURCES = {
+    "kinetics400": _torchvision("r2plus1d_18", R2Plus1D_18_Weights.KINETICS400_V1),
+    "kinetics400-mc3_18": _torchvision("mc3_18", MC3_18_Weights.KINETICS400_V1),
+    "kinetics400-r3d_18": _torchvision("r3d_18", R3D_18_Weights.KINETICS400_V1),
+    # The scores are those of facebookresearch/VMZ, c2/tutorials/model_zoo.md.
+    "ig65m-kinetics400-8": _ig65m("r2plus1d_34_clip8_ft_kinetics_from_ig65m-0aa0550b", 8, 400, 74.9),
+    "ig65m-kinetics400-32": _ig65m("r2plus1d_34_clip32_ft_kinetics_from_ig65m-ade133f1", 32, 400, 80.0),
+    "ig65m-8": _ig65m("r2plus1d_34_clip8_ig65m_from_scratch-9bae36ae", 8, 359),
+    "ig65m-32": _ig65m("r2plus1d_34_clip32_ig65m_from_scratch-449a7af9", 32, 487),
+}
+NAMES = ("stickfigures", *SOURCES)

@@ -1,9 +1,13 @@
 """What several tests need: films whose frames carry their number, real clips where there are some, another user."""
 
 import contextlib
+import http.server
 import os
+import threading
+import time
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -79,6 +83,64 @@ def real_clips():
     if not folder or not Path(folder).is_dir():
         pytest.skip("VIDEO_RESNET_CLIPS names no folder of real clips")
     return Path(folder)
+
+
+class Served(NamedTuple):
+    """A folder that is served over HTTP on this machine, with the faults of the internet."""
+
+    folder: Path
+    address: str  #: of the folder; `address/status/500/file` answers so, `cut` breaks off in mid-file, `stall` falls silent there
+    asked: list  #: the paths that were asked for
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    """A server of real files and real faults."""
+    folder = tmp_path_factory.mktemp("server")
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, *arguments):
+            pass
+
+        def do_GET(self):
+            asked.append(self.path)
+            fault, *rest = self.path.strip("/").split("/")
+            if fault == "status":
+                self.send_error(int(rest[0]))
+            elif fault == "page":
+                self._answer(b"<html>Sign in first</html>")
+            elif fault in ("cut", "stall"):
+                content = (folder / rest[-1]).read_bytes()
+                self._answer(content[: len(content) // 2], length=len(content))
+                self.wfile.flush()
+                time.sleep(3 if fault == "stall" else 0)
+                self.close_connection = True
+            else:
+                super().do_GET()
+
+        def _answer(self, content, length=None):
+            self.send_response(200)
+            self.send_header("Content-Length", str(length or len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Served(folder, f"http://127.0.0.1:{server.server_port}", asked)
+        server.shutdown()
+
+
+@pytest.fixture
+def online(monkeypatch, tmp_path):
+    """As if the reader had a network, with an empty cache; the folder in which torch.hub keeps its files."""
+    monkeypatch.setenv("VIDEO_RESNET_OFFLINE", "0")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "hub" / "checkpoints"
 
 
 @contextlib.contextmanager

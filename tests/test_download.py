@@ -1,0 +1,172 @@
+"""Downloads from a real server with real faults: each ends in the right file or in one error that says what to do."""
+
+import hashlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from conftest import ROOT, unprivileged
+
+from helpers import download
+from helpers.download import DownloadError, fetch
+
+CONTENT = os.urandom(3_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def file(served):
+    (served.folder / "weights.bin").write_bytes(CONTENT)
+    return "weights.bin"
+
+
+def is_clean(cache):
+    """Nothing in the cache but, perhaps, the whole file."""
+    return all(path.name == "weights.bin" and path.read_bytes() == CONTENT for path in cache.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("digits", [8, 64])
+def test_a_file_is_fetched_once(served, file, online, digits, capfd):
+    asked = len(served.asked)
+    path = fetch(f"{served.address}/{file}", SHA256[:digits])
+    assert path == online / file and path.read_bytes() == CONTENT
+    err = capfd.readouterr().err
+    assert f"Downloading {served.address}/{file} to {path}" in err and re.search(r"100(\.0)?%", err)
+    assert fetch(f"{served.address}/{file}", SHA256[:digits]) == path
+    assert len(served.asked) == asked + 1 and capfd.readouterr().err == "" and is_clean(online)
+    assert socket.getdefaulttimeout() is None  # as it was
+
+
+@pytest.mark.parametrize(
+    "fault, says",
+    [
+        ("status/404", "the server answered 404 Not Found"),
+        ("status/403", "the server answered 403"),
+        ("status/500", "the server answered 500"),
+        ("status/503", "the server answered 503"),
+        ("page", "what came is not the file that was published"),
+        ("cut", "what came is not the file that was published"),
+        ("stall", "the server was silent for 1 seconds"),
+    ],
+)
+def test_a_fault_is_told_and_leaves_nothing_behind(served, file, online, fault, says, monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT", 1)
+    address = f"{served.address}/{fault}/{file}"
+    with pytest.raises(DownloadError) as raised:
+        fetch(address, SHA256[:8])
+    message = str(raised.value)
+    assert f"{file} could not be had from {address}: {says}" in message
+    assert f"put it to {online / file}, and run the same again" in message
+    assert not list(online.iterdir()) and socket.getdefaulttimeout() is None
+    fetch(f"{served.address}/{file}", SHA256[:8])  # and the next attempt is as good as a first one
+    assert is_clean(online)
+
+
+def test_a_file_put_there_by_hand_is_taken(online, file):
+    online.mkdir(parents=True)
+    (online / file).write_bytes(CONTENT)
+    assert fetch(f"http://127.0.0.1:9/{file}", SHA256[:8]).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("content", [b"", b"<html></html>", CONTENT[:-1], CONTENT[:-1] + b"x"])
+def test_a_broken_file_in_the_cache_is_replaced_and_never_used(served, file, online, content):
+    online.mkdir(parents=True)
+    (online / file).write_bytes(content if content != CONTENT else b"x")
+    with pytest.raises(DownloadError, match="no connection"):
+        fetch(f"http://127.0.0.1:9/{file}", SHA256[:8])
+    assert fetch(f"{served.address}/{file}", SHA256[:8]).read_bytes() == CONTENT and is_clean(online)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
+def test_no_connection(online, file, address):
+    with pytest.raises(DownloadError, match="there is no connection, or it broke"):
+        fetch(f"{address}/{file}", SHA256[:8])
+
+
+def test_a_server_that_accepts_and_says_nothing(online, file, monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(DownloadError, match="silent for 1 seconds"):
+            fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/{file}", SHA256[:8])
+
+
+def test_a_connection_that_is_reset(online, file):
+    """The server hangs up with a reset, in the middle of its answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            connection.recv(10_000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + CONTENT[:100_000])
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(DownloadError, match="no connection, or it broke|not the file that was published"):
+            fetch(f"http://127.0.0.1:{server.getsockname()[1]}/{file}", SHA256[:8])
+        thread.join()
+    assert not list(online.iterdir())
+
+
+def test_a_cache_that_may_not_be_written(served, file, online, tmp_path):
+    online.mkdir(parents=True)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.owner() == online.owner() and str(folder).startswith("/tmp/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    online.chmod(0o555)
+    try:
+        with unprivileged(), pytest.raises(DownloadError, match=f"this user may not use {online}.*TORCH_HOME"):
+            fetch(f"{served.address}/{file}", SHA256[:8])
+    finally:
+        online.chmod(0o755)
+    assert not list(online.iterdir())
+
+
+FETCH = """
+import sys
+from helpers.download import DownloadError, fetch
+try:
+    print(fetch(*sys.argv[1:]))
+except DownloadError as error:
+    print(error, file=sys.stderr)
+    sys.exit(3)
+"""
+
+
+def start(address, sha256, limit=""):
+    command = f'{limit} exec "$0" -c "$1" "$2" "$3"'
+    arguments = ["bash", "-c", command, sys.executable, FETCH, address, sha256]
+    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of the size of files are tested on POSIX systems")
+def test_no_room_on_the_disk(served, file, online):
+    """The system refuses to write more than a megabyte of it."""
+    process = start(f"{served.address}/{file}", SHA256[:8], limit="ulimit -f 1000;")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 3 and "there is no room for it" in err and str(online / file) in err
+    assert not list(online.iterdir())
+
+
+def test_two_processes_at_once(served, online):
+    content = os.urandom(30_000_000)
+    (served.folder / "large.bin").write_bytes(content)
+    address, sha256 = f"{served.address}/large.bin", hashlib.sha256(content).hexdigest()
+    processes = [start(address, sha256) for _ in range(2)]
+    for process in processes:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0 and out.strip() == str(online / "large.bin"), err
+    assert [path.name for path in online.iterdir()] == ["large.bin"] and (online / "large.bin").read_bytes() == content
+
+
+def test_offline_nothing_is_asked_for(served, file, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    asked = len(served.asked)
+    with pytest.raises(DownloadError, match="weights.bin is not part of this repository, and VIDEO_RESNET_OFFLINE=1"):
+        fetch(f"{served.address}/{file}", SHA256)
+    assert len(served.asked) == asked
