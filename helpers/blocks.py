@@ -96,7 +96,7 @@ class Conv3DNoTemporal(nn.Conv3d):
     (B, inplanes, T, H, W) to (B, planes, T, H', W'), where stride 2 halves H and W, rounding up, and leaves T.
     """
 
-    temporal = False  # so must the shortcut beside it leave T
+    temporal = False  # the shortcut beside it must leave T alone, too
 
     def __init__(self, inplanes, planes, midplanes=None, stride=1):
         shape = dict(kernel_size=(1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1))

@@ -284,7 +284,7 @@ def group_kinds(answer):
 
     def attempt():
         assert list(answer("mc2")) == ["3D", "2D", "2D", "2D", "2D"], "In MC2 only the stem, group 1, comes before group 2."
-        assert list(answer("rmc5")) == ["2D", "2D", "2D", "2D", "3D"], "rMC5 is the mirror of MC5: only the last group is 3D."
+        assert list(answer("rmc5")) == ["2D", "2D", "2D", "2D", "3D"], "In rMC5, 2D and 3D have changed their roles, not their order: 3D from group 5 on."
         for name in ("mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4"):
             assert list(answer(name)) == list(FAMILY[name]), f"For {name} it is {', '.join(FAMILY[name])}."
 
@@ -303,6 +303,7 @@ def frames_left(answer):
             for frames in (1, 5, 8, 16, 33):
                 strides = 2 ** sum(kind != "2D" for kind in kinds[2:])
                 right = 1 if kinds[0] == "R2D" else -(-frames // strides)
-                assert answer(kinds, frames) == right, f"{name} leaves {right} of {frames} frames."
+                why = "A stride of 2 rounds up, and (2+1)D strides like 3D."
+                assert answer(kinds, frames) == right, f"{name} leaves {right} of {frames} frames. {why}"
 
     return _check("frames_left", answer, attempt)

@@ -112,19 +112,19 @@ def video_resnet(kinds, depth=18, num_classes=400, width=64, paper_widths=False,
         ValueError: where no network would come of it; says what would work.
     """
     if len(kinds) != 5 or isinstance(kinds, str):
-        raise ValueError(f"kinds={kinds!r}: name five, for the stem and each of the four groups")
+        raise ValueError(f"kinds={kinds!r}: name five, for the stem and each of the four groups, or take a builder of NETWORKS")
     for place, kind in zip(("stem", "layer1", "layer2", "layer3", "layer4"), kinds):
         known = STEMS if place == "stem" else CONVOLUTIONS
         if kind not in known:
             raise ValueError(f"{place} cannot be {kind!r}; choose from {', '.join(known)}")
     if depth not in LAYERS:
-        raise ValueError(f"depth={depth}: choose from {', '.join(map(str, LAYERS))}")
+        raise ValueError(f"depth={depth!r}: choose from {', '.join(map(str, LAYERS))}")
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes}: a classifier needs at least one class")
     if width < 8:
         raise ValueError(f"width={width}: the stem needs at least 8 channels")
     if frames < 1:
-        raise ValueError(f"frames={frames}: a clip needs at least one frame; the strides leave one of one")
+        raise ValueError(f"frames={frames}: a clip needs at least one frame")
     stem = STEMS[kinds[0]](width, frames)
     convolutions = [CONVOLUTIONS[kind] for kind in kinds[1:]]
     return VideoResNet(stem, convolutions, LAYERS[depth], num_classes, width, paper_widths)
@@ -135,7 +135,11 @@ def _builder(member, depth):
         return video_resnet(FAMILY[member], depth, num_classes, width, paper_widths, frames)
 
     build.__name__ = build.__qualname__ = f"{member}_{depth}"
-    build.__doc__ = f"{', '.join(FAMILY[member])} with {depth} layers; arguments and errors as of `video_resnet`."
+    build.__doc__ = (
+        f"Stem and groups in {', '.join(FAMILY[member])}, {depth} layers; (B, 3, T, H, W) to logits (B, num_classes).\n\n"
+        "The arguments are those of `video_resnet`, and so are the errors; `paper_widths` makes a difference to (2+1)D only, "
+        "`frames` to R2D only."
+    )
     return build
 
 

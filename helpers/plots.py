@@ -509,7 +509,7 @@ def family(members):
         axes.text(column, 0.62, name, ha="center", va="center", fontsize=10)
     for row, place in enumerate(("stem", "layer1", "layer2", "layer3", "layer4")):
         axes.text(-0.75, 0.2 - 0.52 * row, place, ha="right", va="center", fontsize=10)
-    for x, kind, text in ((0.6, "2D", "2D: 1 x 3 x 3"), (4.1, "3D", "3D: 3 x 3 x 3"), (7.6, "(2+1)D", "(2+1)D: 1 x 3 x 3, 3 x 1 x 1")):
+    for x, kind, text in ((0.6, "2D", "2D: space"), (3.6, "3D", "3D: space and time at once"), (8.1, "(2+1)D", "(2+1)D: space, then time")):
         _kind_box(axes, x, -2.85, 0.4, 0.3, kind)
         axes.text(x + 0.5, -2.7, text, va="center", fontsize=10)
     axes.set(xlim=(-1.6, len(members) - 0.4), ylim=(-2.95, 0.8), xticks=[], yticks=[])
@@ -624,7 +624,7 @@ def _name_points(axes, points, size=9):
     """Write the name of each point where it hides no other name and no other point, as near as that allows."""
     scale = axes.figure.dpi / 72
     inside = axes.get_window_extent()
-    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axes.transData.transform(list(points.values()))]
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in axes.transData.transform(list(points.values()))]
     for name, point in points.items():
         x, y = axes.transData.transform(point)
         width, height = 0.62 * size * len(name) * scale, 1.25 * size * scale
@@ -637,5 +637,5 @@ def _name_points(axes, points, size=9):
                 break
         taken.append(box)
         middle = ((box.x0 + box.x1) / 2 - x) / scale, dy / scale
-        line = dict(arrowprops=dict(arrowstyle="-", color=PALE, lw=0.8, shrinkA=0, shrinkB=3)) if radius > 14 else {}
-        axes.annotate(name, point, middle, textcoords="offset points", ha="center", va="center", fontsize=size, **line)
+        line = dict(arrowstyle="-", color=INK, lw=0.6, shrinkA=0, shrinkB=3)
+        axes.annotate(name, point, middle, textcoords="offset points", ha="center", va="center", fontsize=size, arrowprops=line)

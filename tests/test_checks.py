@@ -105,7 +105,7 @@ WRONG = {
     ],
     "group_kinds": [
         (lambda name: ["3D"] * int(name[-1]) + ["2D"] * (5 - int(name[-1])), "only the stem"),
-        (lambda name: ["3D" if k < int(name[-1]) else "2D" for k in range(1, 6)], "rMC5 is the mirror"),
+        (lambda name: ["3D" if k < int(name[-1]) else "2D" for k in range(1, 6)], "changed their roles, not their order"),
         (lambda name: group_kinds(name if name in ("mc2", "rmc5") else "mc4"), "For mc3 it is 3D, 3D, 2D"),
     ],
     "frames_left": [
@@ -113,7 +113,7 @@ WRONG = {
         (lambda kinds, frames: -(-frames // 8), "leave the frames alone"),
         (lambda kinds, frames: 8 if kinds[1:3] == ("3D", "2D") else frames_left(kinds, frames), "The stem and layer1"),
         (lambda kinds, frames: frames_left(("2D", *kinds[1:]), frames), "one picture of all frames"),
-        (lambda kinds, frames: max(1, frames_left(kinds, frames // 2 * 2)), "leaves"),
+        (lambda kinds, frames: max(1, frames_left(kinds, frames // 2 * 2)), "rounds up"),
     ],
 }
 
