@@ -307,3 +307,51 @@ def frames_left(answer):
                 assert answer(kinds, frames) == right, f"{name} leaves {right} of {frames} frames. {why}"
 
     return _check("frames_left", answer, attempt)
+
+
+def mend(answer):
+    """Notebook 07: a state dict with the names that fit a network, when all of them have one wrong prefix or none."""
+
+    def attempt():
+        network = nn.Sequential(nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4), nn.Sequential(nn.Linear(4, 2)))
+        state = network.state_dict()
+        for prefix in ("module.", "", "model.backbone.", "0."):
+            given = answer({prefix + name: tensor for name, tensor in state.items()}, network)
+            assert isinstance(given, dict), "Return a dict of names and tensors."
+            assert set(given) == set(state), f"With the prefix {prefix!r} the first name becomes {next(iter(given), None)!r}."
+            assert all(given[name] is state[name] for name in state), "The names are right, but the tensors have changed places."
+
+    return _check("mend", answer, attempt)
+
+
+def load_features(answer):
+    """Notebook 07: load all but fc.weight and fc.bias into a network; ValueError if any other name does not fit."""
+
+    def attempt():
+        generator = torch.Generator().manual_seed(0)
+
+        def network(classes):
+            return nn.ModuleDict({"stem": nn.Conv3d(3, 4, 1), "norm": nn.BatchNorm3d(4), "fc": nn.Linear(4, classes)})
+
+        state = {name: torch.rand(tensor.shape, generator=generator) for name, tensor in network(400).state_dict().items()}
+        state["norm.num_batches_tracked"] = torch.tensor(7)
+        mine = network(5)
+        last = mine.fc.weight.clone()
+        answer(mine, dict(state))
+        loaded = mine.state_dict()
+        for name in ("stem.weight", "stem.bias", "norm.running_var"):
+            assert torch.equal(loaded[name], state[name]), f"{name} was not loaded."
+        assert torch.equal(loaded["fc.weight"], last), "The last layer of the network has changed."
+        for what, wrong in {
+            "a name is missing": {name: tensor for name, tensor in state.items() if name != "stem.bias"},
+            "a name is unexpected": state | {"layer5.weight": torch.zeros(1)},
+            "every name has a prefix": {f"module.{name}": tensor for name, tensor in state.items()},
+        }.items():
+            try:
+                answer(network(5), dict(wrong))
+            except ValueError:
+                continue
+            raise AssertionError(f"Raise a ValueError when {what}.")
+        answer(network(5), {name: tensor for name, tensor in state.items() if not name.startswith("fc")})
+
+    return _check("load_features", answer, attempt)

@@ -639,3 +639,29 @@ def _name_points(axes, points, size=9):
         middle = ((box.x0 + box.x1) / 2 - x) / scale, dy / scale
         line = dict(arrowstyle="-", color=INK, lw=0.6, shrinkA=0, shrinkB=3)
         axes.annotate(name, point, middle, textcoords="offset points", ha="center", va="center", fontsize=size, arrowprops=line)
+
+
+def filters(patches, courses, columns=12):
+    """Learnt filters: those over space as colour patches, those over time as small curves.
+
+    Args:
+        patches: (filters, 3, H, W), each drawn from its own smallest to its largest deviation from zero, which is grey.
+        courses: (filters, inputs, T); each input's course is a thin line, the strongest one a thick one.
+        columns: of small pictures in a row.
+    """
+    patches, courses = np.asarray(patches), np.asarray(courses)
+    rows = [-(-len(patches) // columns), -(-len(courses) // columns)]
+    figure = new_figure(9.6, 0.82 * sum(rows) + 0.8)
+    above, below = figure.subfigures(2, 1, height_ratios=[row + 0.45 for row in rows])
+    above.suptitle("over space", x=0.01, ha="left", color=SPACE, fontsize=11)
+    below.suptitle("over time", x=0.01, ha="left", color=TIME, fontsize=11)
+    for k, patch in enumerate(patches):
+        draw_frame(add_axes(above, rows[0], columns, k + 1), 0.5 + 0.5 * patch.transpose(1, 2, 0) / np.abs(patch).max())
+    for k, course in enumerate(courses):
+        axes = add_axes(below, rows[1], columns, k + 1)
+        axes.axhline(0, color=PALE, lw=0.8)
+        axes.plot(course.T, color=TIME, lw=0.6, alpha=0.35)
+        axes.plot(course[np.abs(course).max(1).argmax()], "o-", color=TIME, lw=1.8, ms=3)
+        axes.set(xticks=[], yticks=[], ylim=1.1 * np.abs(course).max() * np.array((-1, 1)))
+        axes.spines[:].set_visible(False)
+    return figure
