@@ -27,6 +27,8 @@ RIGHT = {
     "r2plus1d_18": lambda classes: Whole(classes),
     "group_kinds": lambda name: group_kinds(name),
     "frames_left": lambda kinds, frames: frames_left(kinds, frames),
+    "mend": lambda state, network: mended(state, network),
+    "load_features": lambda network, state: load_all_but(network, state, {"fc.weight", "fc.bias"}),
 }
 WRONG = {
     "frame_at": [
@@ -115,7 +117,32 @@ WRONG = {
         (lambda kinds, frames: frames_left(("2D", *kinds[1:]), frames), "one picture of all frames"),
         (lambda kinds, frames: max(1, frames_left(kinds, frames // 2 * 2)), "rounds up"),
     ],
+    "mend": [
+        (lambda state, network: {name.removeprefix("module."): value for name, value in state.items()}, "prefix 'model.backbone.'"),
+        (lambda state, network: {name.partition(".")[2]: value for name, value in state.items()}, "prefix ''"),
+        (lambda state, network: list(state), "Return a dict"),
+        (lambda state, network: dict(zip(network.state_dict(), reversed(state.values()))), "changed places"),
+    ],
+    "load_features": [
+        (lambda network, state: network.load_state_dict(state), "RuntimeError"),
+        (lambda network, state: None, "stem.weight was not loaded"),
+        (lambda network, state: network.load_state_dict({n: t for n, t in state.items() if n[:2] != "fc"}, strict=False), "when a name is missing"),
+        (lambda network, state: load_all_but(network, state, {"fc.weight", "fc.bias"}, unexpected=False), "when a name is unexpected"),
+        (lambda network, state: load_all_but(network, state, {"fc.weight", "fc.bias", "stem.weight"}), "stem.weight was not loaded"),
+    ],
 }
+
+
+def mended(state, network):
+    wanted = list(network.state_dict())
+    cut = len(next(iter(state))) - len(wanted[0])
+    return {name[cut:]: value for name, value in state.items()}
+
+
+def load_all_but(network, state, names, unexpected=True):
+    report = network.load_state_dict({name: value for name, value in state.items() if name not in names}, strict=False)
+    if set(report.missing_keys) - names or (unexpected and report.unexpected_keys):
+        raise ValueError("does not fit")
 
 
 def altered(how, where, classes):

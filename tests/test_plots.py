@@ -103,6 +103,7 @@ def test_nothing_is_cut_off_or_overlaps():
         plots.stage(plots.FULL_SHAPES, "fc", np.full(10, 0.1), ["passing American football"] * 10),
         plots.scatter([panel_of_points(), panel_of_points()]),
         plots.curves([dict(title="more clips", xlabel="clips", ylabel="accuracy, %", beside=True, lines={"published: 57.50, 67.463": ([1, 2], [3, 4], {})})]),
+        plots.filters(np.ones((45, 3, 7, 7)), np.ones((64, 45, 3))),
         plots.timeline(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15/s"] * 4),
     ):
         canvas = FigureCanvasAgg(figure)
@@ -110,7 +111,7 @@ def test_nothing_is_cut_off_or_overlaps():
         renderer = canvas.get_renderer()
         outside = _labels_outside(figure)
         texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible() and t not in outside]
-        boxes = [text.get_window_extent(renderer) for text in texts]
+        boxes = [Text.get_window_extent(text, renderer) for text in texts]  # of an annotation without its line
         for number, box in enumerate(boxes):
             assert figure.bbox.x0 <= box.x0 + 1 and box.x1 <= figure.bbox.x1 + 1, texts[number].get_text()
             assert figure.bbox.y0 <= box.y0 + 1 and box.y1 <= figure.bbox.y1 + 1, texts[number].get_text()
@@ -272,6 +273,19 @@ def test_scatter_names_its_points_beside_them():
     dots = [(line.get_xdata()[0], line.get_ydata()[0], line.get_color()) for line in axes.lines]
     assert [dot[:2] for dot in dots] == list(panel_of_points()["points"].values())
     assert [dot[2] == plots.ANSWER for dot in dots] == [False] * 11 + [True]
+
+
+def test_filters_are_drawn_as_patches_and_curves():
+    rng = np.random.default_rng(0)
+    patches, courses = rng.normal(size=(14, 3, 7, 7)), rng.normal(size=(5, 4, 3))
+    axes = plots.filters(patches, courses).get_axes()
+    drawn = [one.images[0].get_array() for one in axes if one.images]
+    expected = [0.5 + 0.5 * patch.transpose(1, 2, 0) / abs(patch).max() for patch in patches]
+    assert np.allclose(drawn, expected)
+    for one, course in zip([one for one in axes if not one.images], courses, strict=True):
+        lines = [line for line in one.lines if len(line.get_ydata()) == 3]
+        assert np.allclose([line.get_ydata() for line in lines[:4]], course)
+        assert np.allclose(lines[4].get_ydata(), course[abs(course).max(1).argmax()]) and lines[4].get_linewidth() > 1
 
 
 def test_curves_without_a_name_get_no_legend():
