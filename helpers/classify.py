@@ -1,13 +1,20 @@
 """From a video file to what happens in it. Built in notebook 08; `python -m helpers.classify FILE...` does the same."""
 
 import argparse
+import itertools
 import json
+import platform
 import sys
+from collections import deque
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from helpers import video, weights
+
+
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 class Answer(NamedTuple):
@@ -29,46 +36,169 @@ def best_device():
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def probabilities(pretrained, clips, device=None):
-    """The mean, over clips, of the softmax of a network's logits.
+def device_name(device):
+    """What a device is called by its maker, and for the CPU how many threads torch uses of it."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"Apple GPU of {platform.machine()}"
+    return f"CPU ({platform.processor() or platform.machine()}), {torch.get_num_threads()} threads"
+
+
+class Runner:
+    """A network on a device, which makes do: with less memory, and with a device that cannot run it; and says so.
+
+    Args:
+        network: in eval mode; it is moved to the device.
+        device: by default `best_device()`.
+        dtype: torch.float32, or torch.bfloat16 or torch.float16 for half precision, by autocast.
+        batch: how many clips at once; by default 1 on a CPU, where more are not faster, and 8 elsewhere.
+    """
+
+    def __init__(self, network, device=None, dtype=torch.float32, batch=None):
+        self.device = torch.device(device or best_device())
+        self.dtype = dtype
+        self.batch = batch or (1 if self.device.type == "cpu" else 8)
+        self.network = network.to(self.device)
+
+    def logits(self, clips):
+        """For each of some clips (3, T, H, W) its logits, a float32 tensor on the CPU, in order; no more than a batch waits."""
+        clips = iter(clips)
+        while waiting := list(itertools.islice(clips, self.batch)):
+            while waiting:
+                rows = self._attempt(torch.stack(waiting[: self.batch]))
+                yield from rows
+                waiting = waiting[len(rows) :]
+
+    def _attempt(self, x):
+        """The logits of a batch, or none where something had to be changed before the next attempt."""
+        half = self.dtype != torch.float32
+        try:
+            with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=half):
+                return self.network(x.to(self.device)).float().cpu()
+        except RuntimeError as error:  # torch's OutOfMemoryError and NotImplementedError are of this kind, too
+            told = str(error)
+            if self.device.type == "mps" and ("not supported on MPS" in told or "for the MPS device" in told):
+                print(f"{told.splitlines()[0]} Going on with the CPU, which is slower.", file=sys.stderr)
+                self.device, self.batch = torch.device("cpu"), 1
+            elif len(x) > 1 and ("out of memory" in told or "can't allocate memory" in told):
+                self.batch = len(x) // 2
+                print(f"{len(x)} clips at once do not fit into memory; trying {self.batch}.", file=sys.stderr)
+            else:
+                raise
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.network.to(self.device)
+        return []
+
+
+def by_clip(pretrained, clips, device=None, dtype=torch.float32):
+    """For each clip the softmax of the network's logits.
 
     Args:
         pretrained: a `weights.Pretrained`; its network is moved to `device`.
-        clips: uint8 clips (T, H, W, 3), one after another; only one at a time is on the device.
-        device: by default `best_device()`.
+        clips: uint8 clips (T, H, W, 3), one after another; they are not all kept.
+        device, dtype: as for `Runner`.
+
+    Yields:
+        Float tensors (labels,) on the CPU; the sum of each is 1.
+    """
+    runner = Runner(pretrained.network, device, dtype)
+    for logits in runner.logits(pretrained.preprocess(clip) for clip in clips):
+        yield logits.softmax(0)
+
+
+def probabilities(pretrained, clips, device=None, dtype=torch.float32):
+    """The mean of `by_clip`: what a network says to a video, of which it has seen these clips; (labels,)."""
+    return torch.stack(list(by_clip(pretrained, clips, device, dtype))).mean(0)
+
+
+def over_time(path, pretrained, step=8, device=None, dtype=torch.float32):
+    """What happens when: a video of any length, decoded once and classified as it comes.
+
+    Args:
+        path: a video file.
+        pretrained, device, dtype: as for `by_clip`.
+        step: a clip begins every so many frames.
+
+    Yields:
+        The second at which a clip begins, and the share of each label in it, a float tensor (labels,).
+
+    Raises:
+        video.VideoError: the file cannot be read, or not to its end.
+        ValueError: the weights have no labels.
+    """
+    _refuse_without_labels(pretrained)
+    starts, clips = deque(), video.stream_clips(path, pretrained.frames, pretrained.rate, step)
+
+    def noted():
+        for start, clip in clips:
+            starts.append(start)
+            yield clip
+
+    for shares in by_clip(pretrained, noted(), device, dtype):
+        yield starts.popleft(), shares
+
+
+class Stretch(NamedTuple):
+    """A part of a video in which one answer holds."""
+
+    start: float  #: seconds
+    end: float
+    label: str
+    probability: float  #: the mean share of the label over its clips
+
+
+def stretches(rows, labels, clip_seconds):
+    """Join the answers of `over_time` where the same label is the best of clips in a row.
+
+    Args:
+        rows: pairs of a start and of shares, in the order of time.
+        labels: what each share stands for.
+        clip_seconds: how long a clip is. An answer holds around the middle of its clip, half way to the next one's.
 
     Returns:
-        A float tensor (labels,) on the CPU; its sum is 1.
+        A list of `Stretch`, without gaps.
     """
-    device = device or best_device()
-    network = pretrained.network.to(device)
-    shares = []
-    with torch.inference_mode():
-        for clip in clips:
-            x = pretrained.preprocess(clip)[None].to(device)  # (1, 3, T, 112, 112)
-            shares.append(network(x).softmax(1)[0].cpu())
-    return torch.stack(shares).mean(0)
+    starts, shares = [start for start, _ in rows], [share for _, share in rows]
+    borders = [0.0, *((a + b + clip_seconds) / 2 for a, b in itertools.pairwise(starts)), starts[-1] + clip_seconds]
+    found, first = [], 0
+    best = [int(share.argmax()) for share in shares]
+    for k in range(1, len(rows) + 1):
+        if k == len(rows) or best[k] != best[first]:
+            mean = float(torch.stack(shares[first:k])[:, best[first]].mean())
+            found.append(Stretch(borders[first], borders[k], labels[best[first]], mean))
+            first = k
+    return found
+
+
+def protocol(path, pretrained, device=None, dtype=torch.float32):
+    """A video judged as torchvision judges those by which it publishes accuracies: five clips, softmaxes summed.
+
+    Returns:
+        The shares by clip (5, labels). The video's answer is the largest of their sum; see `video.protocol_clips`.
+
+    Raises:
+        video.VideoError: the file cannot be read.
+    """
+    clips = video.protocol_clips(path, 5, pretrained.frames, pretrained.rate)
+    return torch.stack(list(by_clip(pretrained, clips, device, dtype)))
 
 
 def features(pretrained, clips, device=None):
     """What a network knows of clips before its last layer: the means of the last maps, for networks of one's own.
 
     Args:
-        pretrained, clips, device: as for `probabilities`.
+        pretrained, clips, device: as for `by_clip`.
 
     Returns:
         A float tensor (clips, channels) on the CPU.
     """
-    device = device or best_device()
-    network = pretrained.network.to(device)
-    rows = []
-    with torch.inference_mode():
-        for clip in clips:
-            x = pretrained.preprocess(clip)[None].to(device)  # (1, 3, T, 112, 112)
-            for part in (network.stem, network.layer1, network.layer2, network.layer3, network.layer4, network.avgpool):
-                x = part(x)
-            rows.append(x.flatten().cpu())
-    return torch.stack(rows)
+    network = pretrained.network
+    parts = (network.stem, network.layer1, network.layer2, network.layer3, network.layer4, network.avgpool, nn.Flatten())
+    runner = Runner(nn.Sequential(*parts), device)
+    return torch.stack(list(runner.logits(pretrained.preprocess(clip) for clip in clips)))
 
 
 def top(shares, labels, k=5):
@@ -78,13 +208,15 @@ def top(shares, labels, k=5):
     return [Answer(labels[index], share) for index, share in pairs]
 
 
-def classify(path, pretrained, clips=5, k=5, device=None):
+def classify(path, pretrained, clips=5, k=5, device=None, dtype=torch.float32):
     """What happens in a video: the best `k` answers, averaged over clips spread over its length.
 
     Args:
         path: a video file.
         pretrained: a `weights.Pretrained`.
         clips: how many; one is taken from the beginning.
+        k: how many answers.
+        device, dtype: as for `Runner`.
 
     Returns:
         A list of `Answer`, best first.
@@ -95,7 +227,7 @@ def classify(path, pretrained, clips=5, k=5, device=None):
     """
     _refuse_without_labels(pretrained)
     film = video.read_clips(path, clips, pretrained.frames, pretrained.rate)
-    return top(probabilities(pretrained, film, device), pretrained.labels, k)
+    return top(probabilities(pretrained, film, device, dtype), pretrained.labels, k)
 
 
 def _refuse_without_labels(pretrained):
@@ -114,6 +246,7 @@ def main(arguments=None):
     parser.add_argument("--clips", type=_count, default=5, help="clips of a video that are averaged, default: %(default)s")
     parser.add_argument("--top", type=_count, default=5, help="answers a video, default: %(default)s")
     parser.add_argument("--device", type=_device, help="cuda, mps or cpu, default: the first of these that is there")
+    parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end the run
@@ -126,11 +259,12 @@ def main(arguments=None):
         print(error, file=sys.stderr)
         return 2
     if not options.json:
-        print(f"R(2+1)D-18, weights {pretrained.name!r}. {pretrained.trained_on}")
+        print(f"Weights {pretrained.name!r}. {pretrained.trained_on}")
     failed = 0
     for file in options.files:
         try:
-            answers = classify(file, pretrained, options.clips, options.top, options.device)
+            dtype = getattr(torch, options.precision)
+            answers = classify(file, pretrained, options.clips, options.top, options.device, dtype)
             _print_answers(file, pretrained, options, answers)
         except video.VideoError as error:
             failed += 1

@@ -665,3 +665,30 @@ def filters(patches, courses, columns=12):
         axes.set(xticks=[], yticks=[], ylim=1.1 * np.abs(course).max() * np.array((-1, 1)))
         axes.spines[:].set_visible(False)
     return figure
+
+
+def ribbon(frames, stretches, seconds):
+    """What happens when: frames of a video above, and below them a ribbon of answers, the surer the darker.
+
+    Args:
+        frames: uint8 (count, H, W, 3), evenly spread over the video.
+        stretches: tuples of a start and an end in seconds, a label and its share, 0 to 1.
+        seconds: how long the video is.
+    """
+    frames = np.asarray(frames)
+    figure = new_figure(9.6, 2.6)
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1))
+    film, answers = add_axes(above), add_axes(below)
+    width = seconds / len(frames)
+    for k, frame in enumerate(frames):
+        film.imshow(frame, extent=(k * width, (k + 0.97) * width, 0, 1), aspect="auto")
+    film.set(xlim=(0, seconds), ylim=(0, 1), xticks=[], yticks=[])
+    film.spines[:].set_visible(False)
+    for number, (start, end, label, share) in enumerate(stretches):
+        answers.add_patch(Rectangle((start, 0), end - start, 1, facecolor=ANSWER, alpha=0.15 + 0.75 * share, edgecolor="white", lw=1.5))
+        place = 0.5 if (end - start) / seconds > 0.012 * len(label) else (1.22, 1.5, 1.78)[number % 3]  # no room inside
+        answers.text((start + end) / 2, place, label, ha="center", va="center", fontsize=9)
+    answers.set(xlim=(0, seconds), ylim=(0, 1.95), yticks=[])
+    answers.set_xlabel("seconds", color=TIME)
+    answers.spines["left"].set_visible(False)
+    return figure

@@ -6,7 +6,9 @@ Which frame is taken is decided by time, never by counting: at every moment that
 would be showing. So a variable frame rate, a stream that does not begin at zero and B-frames come out right.
 """
 
+import itertools
 import os
+from collections import deque
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -93,6 +95,60 @@ def read_clips(path, clips=5, frames=16, rate=15.0):
         last = max(0.0, reader.seconds() - frames / rate) if clips > 1 else 0.0
         for start in np.linspace(0.0, last, clips):
             yield reader.clip(float(start), frames, rate)
+
+
+def protocol_clips(path, clips=5, frames=16, rate=15.0):
+    """Decode the clips that torchvision judges a video by, as it publishes the accuracy of its weights.
+
+    The video is thought of as n frames at `rate`; clips may begin at each of the first n - frames + 1 of them, and of
+    these places `clips` are taken, evenly spread and rounded down. (torchvision's `references/video_classification`,
+    `VideoClips` and `UniformClipSampler`. There a video shorter than a clip is left out; here it holds its last frame.)
+
+    Yields:
+        `clips` tensors as of `read_clip`; only one is kept in memory.
+
+    Raises:
+        VideoError: as `read_clip`.
+    """
+    with _Reader(path) as reader:
+        places = max(1, int(reader.seconds() * rate + 1e-6) - frames + 1)
+        for place in np.linspace(0, places - 1, clips).astype(int).tolist():
+            yield reader.clip(Fraction(place) / Fraction(rate).limit_denominator(10**6), frames, rate)
+
+
+def stream_clips(path, frames=16, rate=15.0, step=None):
+    """Decode a video once, from its beginning to its end, and cut it into clips; for videos of any length.
+
+    Args:
+        path, frames, rate: as of `read_clip`.
+        step: a clip begins every so many frames, by default where the one before ends. The last one ends with the video.
+
+    Yields:
+        The second at which a clip begins, and the clip, as of `read_clip`. A video shorter than a clip gives one, which
+        holds its last frame. No more than one clip is kept in memory.
+
+    Raises:
+        VideoError: as `read_clip`; the clips before a damaged place are given first.
+        ValueError: `step`, `frames` or `rate` not above 0.
+    """
+    step = frames if step is None else step
+    if min(step, frames, rate) <= 0:
+        raise ValueError(f"step={step}, frames={frames}, rate={rate}: all are above 0")
+    rate = Fraction(rate).limit_denominator(10**6)
+    recent, given = deque(maxlen=frames), 0  # given: how many frames the clips so far cover
+    with _Reader(path) as reader:
+        for k in itertools.count():
+            changed = reader.play_until(k / rate)
+            if reader.is_over(k / rate):
+                break
+            recent.append(reader.picture() if changed or not recent else recent[-1])
+            first = k + 1 - frames
+            if first >= 0 and first % step == 0:
+                yield float(first / rate), torch.from_numpy(np.stack(recent))
+                given = k + 1
+        if given < k and recent:
+            recent.extend([recent[-1]] * (frames - len(recent)))
+            yield float(max(0, k - frames) / rate), torch.from_numpy(np.stack(recent))
 
 
 def write_video(path, frames, rate=15.0, quality=20):
@@ -196,7 +252,7 @@ class _Reader:
             self.container.close()
 
     def info(self):
-        height, width = self._picture().shape[:2]
+        height, width = self.picture().shape[:2]
         return VideoInfo(width, height, float(self._rate()), self.seconds(), self.stream.codec_context.name)
 
     def seconds(self):
@@ -239,11 +295,11 @@ class _Reader:
         self._go_to(times[0])
         pictures = []
         for time in times:
-            changed = self._play_until(time)
-            if not pictures and self.coming is None and time >= self._end():
+            changed = self.play_until(time)
+            if not pictures and self.is_over(time):
                 problem = f"ends after {float(self._end()):.1f} s, before the clip from {float(start):.1f} s begins"
                 raise VideoError(self.path, problem, "Ask for an earlier clip")
-            pictures.append(self._picture() if changed or not pictures else pictures[-1])
+            pictures.append(self.picture() if changed or not pictures else pictures[-1])
         return torch.from_numpy(np.stack(pictures))
 
     def _open(self):
@@ -316,7 +372,7 @@ class _Reader:
             self._close()
             self._open()
 
-    def _play_until(self, time):
+    def play_until(self, time):
         """Show the frame of this time; whether that is another one than before."""
         before = self.shown
         while self.coming is not None and self.coming_time <= time + self.slack:
@@ -327,6 +383,10 @@ class _Reader:
                 raise VideoError(self.path, problem, "Copy or download it again")
         return self.shown is not before
 
+    def is_over(self, time):
+        """Whether the last frame is no longer shown at this time."""
+        return self.coming is None and time >= self._end()
+
     def _end(self):
         """When the frame shown is over; the end of the video where it is the last one."""
         return self.time + (self.shown.duration * self.tick if self.shown.duration else 1 / self._rate())
@@ -335,7 +395,7 @@ class _Reader:
         """Whether the stream says that it goes on for long after its last frame."""
         return self.coming is None and self._promised() - self._end() > Fraction(1, 2)
 
-    def _picture(self):
+    def picture(self):
         """The frame shown as an array (H, W, 3), RGB, upright."""
         width, height = self.size
         pixels = self.shown.to_ndarray(format="rgb24", width=width, height=height)

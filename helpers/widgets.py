@@ -5,9 +5,10 @@ from pathlib import Path
 
 import ipywidgets
 import torch
+from IPython.display import display
 from torch import nn
 
-from helpers import plots
+from helpers import classify, plots, video
 from helpers.blocks import KINDS, BasicBlock, Layer, cost, kept_for_training, output_size, receptive_field, summary
 from helpers.kernels import MOTIONS, best_pair, motion_kernel
 from helpers.networks import FAMILY, LAYERS, NETWORKS
@@ -265,3 +266,50 @@ def family_explorer():
         frames=ipywidgets.IntSlider(16, 1, 64, continuous_update=False),
         size=ipywidgets.IntSlider(112, 32, 256, step=16, continuous_update=False),
     )
+
+
+def progress(items, total):
+    """Go through items with a bar that shows how far it is, and that goes away at the end.
+
+    Args:
+        items: any iterable.
+        total: how many there will be, as well as one knows.
+    """
+    bar = ipywidgets.IntProgress(0, 0, max(1, total))
+    display(bar)
+    try:
+        for item in items:
+            bar.value += 1
+            yield item
+    finally:
+        bar.close()
+
+
+def draw_moment(path, pretrained, start, shares):
+    """Show a clip of a video as the network saw it, and what it said."""
+    clip = pretrained.preprocess(video.read_clip(path, start, pretrained.frames, pretrained.rate))
+    answers = classify.top(shares, pretrained.labels)
+    plots.show(plots.answers_beside_frames(denormalize(clip), answers), f"Four frames of the clip, of which {answers[0].label} is the answer.")
+    print(f"{start:.1f} s: {answers[0].label}, {answers[0].probability:.0%}")
+
+
+def player(path, pretrained, step=8):
+    """Play a video as the network saw it, with its five best answers moving along.
+
+    Classifies the video first, with a progress bar; `step` as for `classify.over_time`.
+
+    Returns:
+        The widget, to be displayed; `.children` are the play button, the slider and the output, `.rows` the answers.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    total = int(video.probe(path).seconds * pretrained.rate / step)
+    rows = list(progress(classify.over_time(path, pretrained, step), total))
+    play = ipywidgets.Play(0, 0, len(rows) - 1, interval=int(1000 * step / pretrained.rate))
+    slider = ipywidgets.SelectionSlider(options=[(f"{start:.1f} s", k) for k, (start, _) in enumerate(rows)], description="time")
+    output = ipywidgets.interactive_output(lambda k: draw_moment(path, pretrained, *rows[k]), {"k": slider})
+    play.observe(lambda change: setattr(slider, "index", change["new"]), names="value")
+    box = ipywidgets.VBox([play, slider, output])
+    box.rows = rows
+    return box
