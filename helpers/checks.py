@@ -107,17 +107,18 @@ def _same_layers(mine, theirs, clip):
     """Hold a module against another one: keys, shapes, then what both make of a clip with the same random weights."""
     assert isinstance(mine, nn.Module), "Return a torch.nn.Module."
     keys, expected = mine.state_dict(), theirs.state_dict()
-    for missing in (key for key in expected if key not in keys):
-        raise AssertionError(f"Its state dict has no {missing}.{_complete(theirs, keys)}")
-    for extra in (key for key in keys if key not in expected):
-        raise AssertionError(f"Its state dict has {extra}, which torchvision's has not.")
+    missing, extra = ([key for key in some if key not in others] for some, others in ((expected, keys), (keys, expected)))
+    instead = f" It has {extra[0]}, which torchvision's has not: count the layers, each ReLU is one." if extra else ""
+    assert not missing, f"Its state dict has no {missing[0]}.{instead}{_complete(theirs, keys)}"
+    assert not extra, f"Its state dict has {extra[0]}, which torchvision's has not."
     for key, value in expected.items():
         assert keys[key].shape == value.shape, f"{key} is {tuple(keys[key].shape)}, not {tuple(value.shape)}."
     _randomise(theirs)
     mine.load_state_dict(theirs.state_dict())
     for train, what in ((False, "in eval mode"), (True, "in train mode")):
-        given, seen = _trace(mine.train(train), clip)
         right, wanted = _trace(theirs.train(train), clip)
+        given, seen = _trace(mine.train(train), clip)
+        assert isinstance(given, torch.Tensor), f"It raised {type(given).__name__}: {given}.{_difference(seen, wanted)}"
         assert given.shape == right.shape, f"It gives {tuple(given.shape)}, not {tuple(right.shape)}.{_difference(seen, wanted)}"
         assert _close(given, right), (
             f"Keys and shapes are right, but with the same weights it gives other numbers {what}.{_difference(seen, wanted)}"
@@ -136,7 +137,7 @@ def _close(given, right, share=1e-4):
 
 
 def _trace(network, clip):
-    """What a network gives, and for each of its named modules, in the order of use, what went in first and what came out."""
+    """What a network gives, or the error that it raises; and what went into each named module and came out, in that order."""
     went_in, seen, hooks = {}, {}, []
 
     def before(name):
@@ -159,6 +160,8 @@ def _trace(network, clip):
     try:
         with torch.no_grad():
             return network(clip.clone()), seen
+    except Exception as error:  # the reader's own code may fail in any way
+        return error, seen
     finally:
         for hook in hooks:
             hook.remove()
@@ -170,13 +173,14 @@ def _difference(seen, wanted):
         for k, what in enumerate(("goes into", "comes out of")):
             given, right = seen[name][k], wanted[name][k]
             if given.shape != right.shape:
-                return f" What {what} {name} is {tuple(given.shape)}, not {tuple(right.shape)}."
+                return f" The first difference: what {what} {name} is {tuple(given.shape)}, not {tuple(right.shape)}."
             if not _close(given, right):
                 inside = any(other.startswith(f"{name}.") for other in wanted)
-                after = "what it does to its layers, which agree" if inside else "its stride, its padding, its eps"
-                cause = "a ReLU, a norm or a sum before it" if k == 0 else after
-                return f" The first difference is in what {what} {name}: look at {cause}."
-    return " All named layers agree: look at what comes after the last of them."
+                cause = "is something before it missing, or too much: a ReLU, a norm, a sum, a dropout?"
+                if k == 1:
+                    cause = "what it is made of agrees; is a ReLU or a sum missing?" if inside else "its stride, its padding, its eps?"
+                return f" The first difference is in what {what} {name}: {cause}"
+    return " All named layers agree up to there: look at what comes between them or after the last."
 
 
 def _randomise(network):
@@ -267,7 +271,7 @@ def r2plus1d_18(answer):
     """Notebook 05: R(2+1)D-18 from memory, a function from the number of classes to the network."""
 
     def attempt():
-        clips = torch.randn(4, 3, 8, 48, 48, generator=torch.Generator().manual_seed(0))
+        clips = torch.randn(4, 3, 16, 40, 48, generator=torch.Generator().manual_seed(0))  # leaves 2 x 3 x 3 places
         mine, theirs = answer(5), reference.r2plus1d_18(num_classes=5)
         _same_layers(mine, theirs, clips)
         for network in (mine, theirs):

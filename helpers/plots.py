@@ -552,16 +552,21 @@ def receptive_fields(film, fields):
     figure = new_figure(9.6, 4.8)
     for number, (picture, down, color) in enumerate(zip(slices, (1, 0), (SPACE, TIME)), start=1):
         axes = add_axes(figure, 1, 2, number)
-        tall = picture.shape[0]
+        tall, small = picture.shape[0], 0
         axes.imshow(picture, extent=(-width / 2, width / 2, tall / 2, -tall / 2), aspect="auto", interpolation="nearest")
         for name, field in fields.items():
             high, wide = field[down], field[2]
             axes.add_patch(Rectangle((-wide / 2, -high / 2), wide, high, fill=False, color=color, lw=1.8))
-            above = name != min(fields, key=fields.get)  # there is no room above the innermost
-            place = dict(xytext=(0, 1), va="bottom") if above else dict(xytext=(0, -2), va="top")
-            corner = (0, -high / 2 if above else high / 2)
+            if wide < 0.15 * max(field[2] for field in fields.values()):  # no room for its name
+                small += 1
+                line = dict(arrowstyle="-", color=color, lw=0.8, shrinkA=0, shrinkB=0)
+                where = dict(xytext=(0.06, 0.04 + 0.06 * small), textcoords="axes fraction", va="center", arrowprops=line)
+                axes.annotate(name, (-wide / 2, high / 2), fontsize=9, color=color, **where)
+                continue
             back = dict(fc="white", ec="none", pad=0.6, alpha=0.75)
-            axes.annotate(name, corner, textcoords="offset points", ha="center", fontsize=9, color=color, bbox=back, **place)
+            where = dict(xytext=(0, 1), textcoords="offset points", va="bottom", ha="center", bbox=back)
+            axes.annotate(name, (0, -high / 2), fontsize=9, color=color, **where)
+        axes.text(0.97, 0.1, "nothing but padding", transform=axes.transAxes, ha="right", fontsize=9)
         limit = 0.54 * max(field[down] for field in fields.values()), 0.54 * max(field[2] for field in fields.values())
         axes.set(xlim=(-limit[1], limit[1]), ylim=(limit[0] * 1.04, -limit[0] * 1.04))
         axes.set_xlabel("x, pixels", color=SPACE)
