@@ -43,7 +43,15 @@ def device_name(device):
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return f"Apple GPU of {platform.machine()}"
-    return f"CPU ({platform.processor() or platform.machine()}), {torch.get_num_threads()} threads"
+    return f"{_cpu_name()}, {torch.get_num_threads()} threads"
+
+
+def _cpu_name():
+    try:  # Linux
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 class Runner:

@@ -560,13 +560,13 @@ def receptive_fields(film, fields):
             if wide < 0.15 * max(field[2] for field in fields.values()):  # no room for its name
                 small += 1
                 line = dict(arrowstyle="-", color=color, lw=0.8, shrinkA=0, shrinkB=0)
-                where = dict(xytext=(0.06, 0.04 + 0.06 * small), textcoords="axes fraction", va="center", arrowprops=line)
+                where = dict(xytext=(0.06, 0.3 - 0.1 * small), textcoords="axes fraction", va="center", arrowprops=line)
                 axes.annotate(name, (-wide / 2, high / 2), fontsize=9, color=color, **where)
                 continue
             back = dict(fc="white", ec="none", pad=0.6, alpha=0.75)
             where = dict(xytext=(0, 1), textcoords="offset points", va="bottom", ha="center", bbox=back)
             axes.annotate(name, (0, -high / 2), fontsize=9, color=color, **where)
-        axes.text(0.97, 0.1, "nothing but padding", transform=axes.transAxes, ha="right", fontsize=9)
+        axes.text(0.93, 0.08, "nothing but padding", transform=axes.transAxes, ha="right", fontsize=9)
         limit = 0.54 * max(field[down] for field in fields.values()), 0.54 * max(field[2] for field in fields.values())
         axes.set(xlim=(-limit[1], limit[1]), ylim=(limit[0] * 1.04, -limit[0] * 1.04))
         axes.set_xlabel("x, pixels", color=SPACE)
@@ -681,8 +681,8 @@ def ribbon(frames, stretches, seconds):
         seconds: how long the video is.
     """
     frames = np.asarray(frames)
-    figure = new_figure(9.6, 2.6)
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1))
+    figure = new_figure(9.6, 3.0)
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
     film, answers = add_axes(above), add_axes(below)
     width = seconds / len(frames)
     for k, frame in enumerate(frames):
@@ -691,9 +691,9 @@ def ribbon(frames, stretches, seconds):
     film.spines[:].set_visible(False)
     for number, (start, end, label, share) in enumerate(stretches):
         answers.add_patch(Rectangle((start, 0), end - start, 1, facecolor=ANSWER, alpha=0.15 + 0.75 * share, edgecolor="white", lw=1.5))
-        place = 0.5 if (end - start) / seconds > 0.012 * len(label) else (1.22, 1.5, 1.78)[number % 3]  # no room inside
+        place = 0.5 if (end - start) / seconds > 0.012 * len(label) else (1.25, 1.65, 2.05)[number % 3]  # no room inside
         answers.text((start + end) / 2, place, label, ha="center", va="center", fontsize=9)
-    answers.set(xlim=(0, seconds), ylim=(0, 1.95), yticks=[])
+    answers.set(xlim=(0, seconds), ylim=(0, 2.3), yticks=[])
     answers.set_xlabel("seconds", color=TIME)
     answers.spines["left"].set_visible(False)
     return figure

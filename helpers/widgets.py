@@ -268,7 +268,7 @@ def family_explorer():
     )
 
 
-def progress(items, total):
+def progress(items, total=1):
     """Go through items with a bar that shows how far it is, and that goes away at the end.
 
     Args:

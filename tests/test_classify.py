@@ -1,13 +1,18 @@
 """From a file to an answer, in Python and as a command; bad files are named and the others done."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, numbered_frame, read_number
+from torch import nn
+from torchvision.datasets.samplers import UniformClipSampler
+from torchvision.datasets.video_utils import VideoClips
 
 from helpers import classify, stickfigures, video, weights
 
@@ -118,3 +123,155 @@ def test_a_real_clip_is_read_and_gets_a_foolish_answer(real_clips, pretrained):
 
 def test_environment_of_the_tests():
     assert os.environ["VIDEO_RESNET_OFFLINE"] == "1"
+
+
+class Scale(nn.Module):
+    """A network that gives the mean and the largest number of each clip, if no more than `fits` come at once."""
+
+    def __init__(self, fits=99, error=None):
+        super().__init__()
+        self.fits, self.error, self.batches = fits, error, []
+
+    def forward(self, x):
+        self.batches.append(len(x))
+        if len(x) > self.fits:
+            raise self.error
+        return torch.stack([x.mean((1, 2, 3, 4)), x.amax((1, 2, 3, 4))], 1)
+
+
+CLIPS = torch.randn(11, 3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+EXPECTED = torch.stack([CLIPS.mean((1, 2, 3, 4)), CLIPS.amax((1, 2, 3, 4))], 1)
+
+
+@pytest.mark.parametrize("batch, sizes", [(1, [1] * 11), (4, [4, 4, 3]), (11, [11]), (50, [11])])
+def test_runner_keeps_the_order_and_the_size_of_batches(batch, sizes):
+    network = Scale()
+    rows = list(classify.Runner(network, "cpu", batch=batch).logits(CLIPS))
+    assert torch.equal(torch.stack(rows), EXPECTED) and network.batches == sizes
+    assert list(classify.Runner(network, "cpu").logits(iter(()))) == []
+
+
+def test_runner_takes_no_more_clips_than_it_needs():
+    taken = []
+    logits = classify.Runner(Scale(), "cpu", batch=2).logits(taken.append(k) or clip for k, clip in enumerate(CLIPS))
+    next(logits)
+    assert taken == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to"),
+    ],
+)
+def test_runner_halves_the_batch_when_memory_is_short_and_says_so(error, capsys):
+    network = Scale(fits=2, error=error)
+    rows = list(classify.Runner(network, "cpu", batch=8).logits(CLIPS))
+    assert torch.equal(torch.stack(rows), EXPECTED)  # nothing lost, nothing twice
+    assert network.batches == [8, 4, 2, 2, 2, 2, 2, 1]  # and it does not try the large ones again
+    err = capsys.readouterr().err
+    assert "8 clips at once do not fit into memory; trying 4." in err and "trying 2." in err and "trying 1." not in err
+
+
+def test_runner_gives_up_on_a_single_clip_and_on_other_errors():
+    for error in (torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("expected 3 channels")):
+        with pytest.raises(RuntimeError, match="out of memory|3 channels"):
+            list(classify.Runner(Scale(fits=0, error=error), "cpu", batch=4).logits(CLIPS))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Conv3D is not supported on MPS"),
+        NotImplementedError("The operator 'aten::slow_conv3d_forward' is not currently implemented for the MPS device. If you want"),
+    ],
+)
+def test_runner_goes_on_with_the_cpu_where_mps_has_no_3d_convolution(error, monkeypatch, capsys):
+    """There is no such device here: tensors stay where they are, and the network raises what torch has raised there."""
+    network = Scale(fits=0, error=error)
+    runner = classify.Runner(network, "cpu", batch=4)
+    runner.device = torch.device("mps")
+
+    def moved(module, device):
+        if torch.device(device).type == "cpu":
+            module.fits = 99  # there it can
+        return module
+
+    monkeypatch.setattr(nn.Module, "to", moved)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor)
+    monkeypatch.setattr(torch, "autocast", lambda *arguments, **how: contextlib.nullcontext())
+    assert torch.equal(torch.stack(list(runner.logits(CLIPS))), EXPECTED)
+    err = capsys.readouterr().err
+    assert "MPS" in err and "Going on with the CPU" in err and runner.device.type == "cpu"
+
+
+def test_half_precision_changes_little(pretrained):
+    clips = list(video.read_clips(CLIP, clips=2))
+    full = classify.probabilities(pretrained, clips, "cpu")
+    half = classify.probabilities(pretrained, clips, "cpu", torch.bfloat16)
+    assert half.dtype == torch.float32 and 0 < (full - half).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("frames, rate", [(60, 30), (300, 29.97), (100, 25), (17, 15), (16, 15), (250, 24)])
+def test_protocol_takes_torchvisions_clips(frames, rate, tmp_path):
+    """The frames that torchvision's own VideoClips and UniformClipSampler would have taken."""
+    path = tmp_path / "a.mp4"
+    video.write_video(path, np.stack([numbered_frame(k) for k in range(frames)]), rate)
+    clips = VideoClips.__new__(VideoClips)
+    every, _ = VideoClips.compute_clips_for_video(torch.arange(frames), 16, 1, rate, 15)  # of frames, numbered
+    clips.clips = [every]
+    chosen = [every[k].tolist() for k in UniformClipSampler(clips, 5)]
+    found = [[read_number(frame) for frame in clip] for clip in video.protocol_clips(path)]
+    if len(every) >= 5:
+        assert found == [[k % 256 for k in row] for row in chosen]
+    else:  # torchvision takes fewer clips of a video that is so short
+        assert len(found) == 5 and {tuple(row) for row in found} == {tuple(row.tolist()) for row in every}
+
+
+def test_protocol_sums_the_softmaxes_of_five_clips(pretrained):
+    shares = classify.protocol(CLIP, pretrained, "cpu")
+    clips = list(video.protocol_clips(CLIP))
+    with torch.inference_mode():
+        logits = pretrained.network(torch.stack([video.preprocess(clip) for clip in clips]))
+    assert shares.shape == (5, 10) and torch.allclose(shares, logits.softmax(1), atol=1e-5)
+
+
+def test_answers_over_time_are_those_of_the_clips_there(pretrained):
+    rows = list(classify.over_time(CLIP, pretrained, step=12, device="cpu"))
+    assert [start for start, _ in rows] == pytest.approx([0, 0.8, 1.6, 2.4, 44 / 15])  # the last one ends with the video
+    for start, shares in rows[::2]:
+        clip = video.read_clip(CLIP, start)
+        assert torch.allclose(shares, classify.probabilities(pretrained, [clip], "cpu"), atol=1e-5)
+
+
+def test_answers_over_time_come_while_the_video_is_decoded(pretrained, film, monkeypatch):
+    decoded = []
+    picture = video._Reader.picture
+    monkeypatch.setattr(video._Reader, "picture", lambda reader: decoded.append(1) or picture(reader))
+    rows = classify.over_time(film, pretrained, step=4, device="cpu")
+    next(rows)
+    assert len(decoded) == 16
+
+
+def test_stretches_join_what_follows_without_gaps():
+    def share(best, value):
+        return torch.tensor([value if k == best else (1 - value) / 2 for k in range(3)])
+
+    rows = [(0.0, share(0, 0.9)), (0.5, share(0, 0.7)), (1.0, share(2, 0.6)), (1.5, share(1, 0.8)), (2.0, share(1, 1.0))]
+    found = classify.stretches(rows, "abc", clip_seconds=1.0)
+    assert [stretch.label for stretch in found] == ["a", "c", "b"]
+    assert [(stretch.start, stretch.end) for stretch in found] == [(0.0, 1.25), (1.25, 1.75), (1.75, 3.0)]
+    assert [stretch.probability for stretch in found] == pytest.approx([0.8, 0.6, 0.9])
+    (only,) = classify.stretches(rows[:1], "abc", 1.0)
+    assert only[:3] == (0.0, 1.0, "a")
+
+
+def test_device_names():
+    assert "threads" in classify.device_name("cpu") and len(classify.device_name("cpu")) > 12
+
+
+def test_the_command_in_half_precision(capsys):
+    assert classify.main(["--precision", "bfloat16", "--clips", "1", str(CLIP)]) == 0
+    assert "jumping jacks" in capsys.readouterr().out

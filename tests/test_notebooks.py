@@ -31,7 +31,7 @@ TWINS = {
         "helpers.blocks": ["receptive_field", "kept_for_training"],
     },
     "06_meet_the_family.ipynb": {"helpers.blocks": ["Conv3DSimple", "Conv3DNoTemporal", "BasicStem", "R2DStem"]},
-    "08_classify_a_clip.ipynb": {"helpers.classify": ["best_device", "top", "probabilities"]},
+    "08_classify_a_clip.ipynb": {"helpers.classify": ["best_device", "top"], "helpers.speed": ["seconds", "_wait_for"]},
 }
 
 

@@ -104,6 +104,7 @@ def test_nothing_is_cut_off_or_overlaps():
         plots.scatter([panel_of_points(), panel_of_points()]),
         plots.curves([dict(title="more clips", xlabel="clips", ylabel="accuracy, %", beside=True, lines={"published: 57.50, 67.463": ([1, 2], [3, 4], {})})]),
         plots.filters(np.ones((45, 3, 7, 7)), np.ones((64, 45, 3))),
+        plots.ribbon(frames(8), [(0, 2.4, "wave", 0.9), (2.4, 2.9, "lower arms", 0.4), (2.9, 3.4, "walk", 0.5), (3.4, 12, "jumping jacks", 0.9)], 12),
         plots.timeline(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15/s"] * 4),
     ):
         canvas = FigureCanvasAgg(figure)
@@ -286,6 +287,16 @@ def test_filters_are_drawn_as_patches_and_curves():
         lines = [line for line in one.lines if len(line.get_ydata()) == 3]
         assert np.allclose([line.get_ydata() for line in lines[:4]], course)
         assert np.allclose(lines[4].get_ydata(), course[abs(course).max(1).argmax()]) and lines[4].get_linewidth() > 1
+
+
+def test_ribbon_lies_below_its_film():
+    film = frames(4)
+    above, below = plots.ribbon(film, [(0.0, 2.5, "walk", 1.0), (2.5, 10.0, "wave", 0.2)], 10).get_axes()
+    assert np.array_equal([image.get_array() for image in above.images], film)
+    assert [image.get_extent()[0] for image in above.images] == [0, 2.5, 5, 7.5] and above.get_xlim() == below.get_xlim() == (0, 10)
+    assert [(box.get_x(), box.get_width()) for box in below.patches] == [(0, 2.5), (2.5, 7.5)]
+    assert below.patches[0].get_alpha() > below.patches[1].get_alpha()
+    assert [text.get_text() for text in below.texts] == ["walk", "wave"]
 
 
 def test_curves_without_a_name_get_no_legend():

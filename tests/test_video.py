@@ -414,3 +414,48 @@ def test_damaged_files_give_a_clip_or_an_error(tmp_path):
 def test_many_damaged_files_give_a_clip_or_an_error(tmp_path):
     read, refused = survive(tmp_path, range(1000, 4000))
     assert read > 100 and refused > 100
+
+
+def numbers(clip):
+    return [read_number(frame) for frame in clip]
+
+
+@pytest.mark.parametrize("step", [1, 4, 8, 16, 20])
+def test_a_stream_of_clips_covers_the_video_to_its_end(film, step):
+    """Sixty frames at 30 a second, read at 15: the even ones, thirty."""
+    every = list(range(0, 60, 2))
+    clips = list(video.stream_clips(film, frames=8, rate=15, step=step))
+    firsts = [round(start * 15) for start, _ in clips]
+    expected = list(range(0, 30 - 8 + 1, step))
+    assert firsts == expected + ([22] if expected[-1] != 22 else [])
+    for first, (_, clip) in zip(firsts, clips):
+        assert numbers(clip) == every[first : first + 8]
+
+
+def test_a_stream_agrees_with_clips_read_one_by_one(film):
+    for start, clip in video.stream_clips(film, frames=8, rate=12.5, step=5):
+        assert numbers(clip) == numbers(video.read_clip(film, start, 8, 12.5))
+
+
+def test_a_video_shorter_than_a_clip_gives_one(tmp_path):
+    short = write_film(tmp_path / "short.mp4", [k / 15 for k in range(5)])
+    ((start, clip),) = video.stream_clips(short)
+    assert start == 0 and numbers(clip) == [0, 1, 2, 3, 4] + [4] * 11
+    assert [numbers(clip) for clip in video.protocol_clips(short)] == [[0, 1, 2, 3, 4] + [4] * 11] * 5
+
+
+def test_a_damaged_video_gives_the_clips_before_the_damage(tmp_path):
+    path = write_film(tmp_path / "long.mkv", [k / 30 for k in range(120)], options={"g": "12"})
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    clips = []
+    with pytest.raises(video.VideoError):
+        for _, clip in video.stream_clips(path, frames=8, rate=15):
+            clips.append(numbers(clip))
+    assert len(clips) >= 3 and clips[0] == list(range(0, 16, 2))
+
+
+@pytest.mark.parametrize("wrong", [dict(step=0), dict(frames=0), dict(rate=0), dict(step=-1)])
+def test_impossible_streams_are_refused(film, wrong):
+    with pytest.raises(ValueError, match="all are above 0"):
+        next(video.stream_clips(film, **wrong))

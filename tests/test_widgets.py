@@ -10,15 +10,18 @@ from conftest import write_film
 from matplotlib.colors import to_hex
 from torchvision.models import video as reference
 
-from helpers import plots, video, weights
+from helpers import plots, video, weights, widgets
 from helpers.networks import FAMILY
 from helpers.widgets import (
     block_calculator,
     draw_member,
+    draw_moment,
     draw_stage,
     factorisation_explorer,
     family_explorer,
     kernel_explorer,
+    player,
+    progress,
     slice_explorer,
     stage_explorer,
     upload_button,
@@ -320,3 +323,38 @@ def test_the_last_sliders_reach_their_ends(seen):
     member, depth, frames, size = family_explorer().children[:4]
     assert list(member.options) == list(FAMILY) and list(depth.options) == [18, 34]
     assert (frames.min, frames.max, size.min, size.max) == (1, 64, 32, 256)
+
+
+def test_progress_counts_and_goes_away(monkeypatch):
+    shown = []
+    monkeypatch.setattr(widgets, "display", shown.append)
+    seen = [(item, shown[0].value) for item in progress("abc", 3)]
+    assert seen == [("a", 1), ("b", 2), ("c", 3)] and shown[0].max == 3
+    assert shown[0].comm is None  # closed
+    with pytest.raises(KeyError):
+        for _ in progress({}["nothing"] for _ in range(2)):
+            pass
+    assert shown[-1].comm is None
+
+
+@pytest.mark.parametrize("place", [0, 2, -1])
+def test_player_shows_what_the_network_saw_and_said(place, seen, monkeypatch, capsys):
+    pretrained = seen[0]
+    drawn = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append((figure, alt)))
+    monkeypatch.setattr(widgets, "display", lambda thing: None)
+    path = weights.ASSETS / "jumping_jacks.mp4"
+    box = player(path, pretrained, step=12)
+    play, slider, _ = box.children
+    assert (play.min, play.max, len(slider.options)) == (0, 4, 5) and len(box.rows) == 5
+    assert play.interval == 800  # twelve frames at 15 a second
+    play.value = range(5)[place]  # as playing does
+    assert slider.index == range(5)[place]
+    start, shares = box.rows[place]
+    draw_moment(path, pretrained, start, shares)
+    figure, alt = drawn[-1]
+    clip = video.read_clip(path, start)
+    expected = video.denormalize(video.preprocess(clip))[[0, 5, 10, 15]]
+    assert np.array_equal([axes.images[0].get_array() for axes in figure.get_axes() if axes.images], expected)
+    best = pretrained.labels[shares.argmax()]
+    assert best in alt and f"{start:.1f} s: {best}, {shares.max():.0%}\n" in capsys.readouterr().out
