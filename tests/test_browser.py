@@ -196,3 +196,15 @@ def test_the_family_explorer_changes_its_numbers(page, lab):
     explorer.get_by_text(re.compile(r"layer4 +512 x 1 x 7 x 7 ")).wait_for(timeout=30_000)
     page.get_by_role("button", name="34", exact=True).click()
     explorer.get_by_text(re.compile(r"whole +61,831,661 parameters")).wait_for(timeout=30_000)
+
+
+def test_the_player_moves_on_with_its_answers(page, lab):
+    run_all(page, lab, "08_classify_a_clip.ipynb")
+    player = page.locator(".jp-OutputArea-output", has=page.locator(".widget-play")).last
+    player.scroll_into_view_if_needed()
+    player.get_by_text(re.compile(r"^0\.0 s: wave, \d+%")).wait_for(timeout=60_000)
+    assert player.locator(".widget-progress").count() == 0  # it went away
+    assert drag(page, "time", 8) == "4.3 s"
+    player.get_by_text(re.compile(r"^4\.3 s: jumping jacks, \d+%")).wait_for(timeout=30_000)
+    player.locator(".widget-play button").first.click()
+    player.get_by_text(re.compile(r"^(4\.8|5\.3|5\.9) s: ")).first.wait_for(timeout=30_000)
