@@ -255,6 +255,7 @@ def main(arguments=None):
     parser.add_argument("--top", type=_count, default=5, help="answers a video, default: %(default)s")
     parser.add_argument("--device", type=_device, help="cuda, mps or cpu, default: the first of these that is there")
     parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
+    parser.add_argument("--over-time", action="store_true", help="what happens when, for a video of any length")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end the run
@@ -272,6 +273,9 @@ def main(arguments=None):
     for file in options.files:
         try:
             dtype = getattr(torch, options.precision)
+            if options.over_time:
+                _print_stretches(file, pretrained, options, dtype)
+                continue
             answers = classify(file, pretrained, options.clips, options.top, options.device, dtype)
             _print_answers(file, pretrained, options, answers)
         except video.VideoError as error:
@@ -289,6 +293,23 @@ def _print_answers(file, pretrained, options, answers):
         print(json.dumps(row | {"answers": [answer._asdict() for answer in answers]}), flush=True)
     else:
         print(f"\n{file}", *answers, sep="\n", flush=True)
+
+
+def _print_stretches(file, pretrained, options, dtype):
+    rows, seconds = [], video.probe(file).seconds
+    for start, shares in over_time(file, pretrained, device=options.device, dtype=dtype):
+        rows.append((start, shares))
+        if sys.stderr.isatty():
+            print(f"\r{file}: {start:.0f} of {seconds:.0f} s", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    found = stretches(rows, pretrained.labels, pretrained.frames / pretrained.rate)
+    if options.json:
+        row = {"file": file, "weights": pretrained.name}
+        print(json.dumps(row | {"stretches": [stretch._asdict() for stretch in found]}), flush=True)
+    else:
+        lines = (f"{s.start:7.1f} to {s.end:6.1f} s {s.probability:7.1%}  {s.label}" for s in found)
+        print(f"\n{file}", *lines, sep="\n", flush=True)
 
 
 def _device(text):

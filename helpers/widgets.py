@@ -285,6 +285,25 @@ def progress(items, total=1):
         bar.close()
 
 
+def draw_over_time(path, pretrained, step=8):
+    """Show what happens when in a video of any length: eight of its frames, and a ribbon of answers below.
+
+    Classifies the video first, with a progress bar; `step` as for `classify.over_time`.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    info = video.probe(path)
+    rows = list(progress(classify.over_time(path, pretrained, step), int(info.seconds * pretrained.rate / step)))
+    seconds = rows[-1][0] + pretrained.frames / pretrained.rate
+    found = classify.stretches(rows, pretrained.labels, pretrained.frames / pretrained.rate)
+    moments = [(k + 0.5) * info.seconds / 8 for k in range(8)]
+    frames = [video.read_clip(path, moment, frames=1)[0] for moment in moments]
+    plots.show(plots.ribbon(torch.stack(frames), found, seconds), "Eight frames of the video, and a ribbon of answers below them.")
+    for start, end, label, share in found:
+        print(f"{start:7.1f} to {end:6.1f} s  {share:4.0%}  {label}")
+
+
 def draw_moment(path, pretrained, start, shares):
     """Show a clip of a video as the network saw it, and what it said."""
     clip = pretrained.preprocess(video.read_clip(path, start, pretrained.frames, pretrained.rate))

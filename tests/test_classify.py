@@ -275,3 +275,20 @@ def test_device_names():
 def test_the_command_in_half_precision(capsys):
     assert classify.main(["--precision", "bfloat16", "--clips", "1", str(CLIP)]) == 0
     assert "jumping jacks" in capsys.readouterr().out
+
+
+def test_the_command_tells_what_happens_when(pretrained, tmp_path, capsys):
+    film = [stickfigures.scene(action, seed, k, frames=60, size=(256, 342), seconds=2.0, stage=0.875).film
+            for k, (action, seed) in enumerate([("wave", 3), ("kick", 9)])]  # fmt: skip
+    video.write_video(tmp_path / "two.mp4", np.concatenate(film), rate=30)
+    (tmp_path / "bad.mp4").write_text("no video")
+    files = [str(tmp_path / "two.mp4"), str(tmp_path / "bad.mp4")]
+    assert classify.main(["--over-time", *files]) == 1
+    out, err = capsys.readouterr()
+    first, *_, last = [line for line in out.splitlines() if " to " in line]
+    assert first.startswith("    0.0 to ") and first.endswith("wave") and last.endswith("kick") and " 4.0 s" in last
+    assert "bad.mp4: is not a video" in err
+    assert classify.main(["--over-time", "--json", files[0]]) == 0
+    told = json.loads(capsys.readouterr().out)["stretches"]
+    assert told[0]["label"] == "wave" and told[0]["start"] == 0 and told[-1]["end"] == pytest.approx(4.0)
+    assert all(a["end"] == b["start"] for a, b in zip(told, told[1:]))

@@ -1,6 +1,10 @@
-"""Downloads from a real server with real faults: each ends in the right file or in one error that says what to do."""
+"""Downloads from a real server with real faults: each ends in the right file or in one error that says what to do.
+
+The file is a real one, too: the weights of torchvision's MC3-18, random ones, as torchvision saves them.
+"""
 
 import hashlib
+import io
 import os
 import re
 import socket
@@ -9,12 +13,20 @@ import sys
 import threading
 
 import pytest
+import torch
 from conftest import ROOT, unprivileged
+from torchvision.models.video import MC3_18_Weights, mc3_18, r2plus1d_18
 
 from helpers import download
 from helpers.download import DownloadError, fetch
 
-CONTENT = os.urandom(3_000_000)
+def saved(build):
+    file = io.BytesIO()
+    torch.save(build().state_dict(), file)
+    return file.getvalue()
+
+
+CONTENT = saved(mc3_18)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -22,6 +34,10 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 def file(served):
     (served.folder / "weights.bin").write_bytes(CONTENT)
     return "weights.bin"
+
+
+def test_the_file_is_like_the_published_one():
+    assert abs(len(CONTENT) / 2**20 - MC3_18_Weights.KINETICS400_V1.meta["_file_size"]) < 0.1  # megabytes
 
 
 def is_clean(cache):
@@ -101,7 +117,7 @@ def test_a_connection_that_is_reset(online, file):
         def answer():
             connection, _ = server.accept()
             connection.recv(10_000)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + CONTENT[:100_000])
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 44000000\r\n\r\n" + CONTENT[:100_000])
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             connection.close()
 
@@ -154,7 +170,7 @@ def test_no_room_on_the_disk(served, file, online):
 
 
 def test_two_processes_at_once(served, online):
-    content = os.urandom(30_000_000)
+    content = saved(r2plus1d_18)  # 120 MB
     (served.folder / "large.bin").write_bytes(content)
     address, sha256 = f"{served.address}/large.bin", hashlib.sha256(content).hexdigest()
     processes = [start(address, sha256) for _ in range(2)]

@@ -16,6 +16,7 @@ from helpers.widgets import (
     block_calculator,
     draw_member,
     draw_moment,
+    draw_over_time,
     draw_stage,
     factorisation_explorer,
     family_explorer,
@@ -358,3 +359,16 @@ def test_player_shows_what_the_network_saw_and_said(place, seen, monkeypatch, ca
     assert np.array_equal([axes.images[0].get_array() for axes in figure.get_axes() if axes.images], expected)
     best = pretrained.labels[shares.argmax()]
     assert best in alt and f"{start:.1f} s: {best}, {shares.max():.0%}\n" in capsys.readouterr().out
+
+
+def test_a_ribbon_for_a_file_in_one_line(seen, monkeypatch, capsys):
+    pretrained, path = seen[0], weights.ASSETS / "jumping_jacks.mp4"
+    drawn = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append(figure))
+    monkeypatch.setattr(widgets, "display", lambda thing: None)
+    draw_over_time(path, pretrained, step=12)
+    above, below = drawn[0].get_axes()
+    frames = [video.read_clip(path, 0.25 + k / 2, frames=1)[0] for k in range(8)]
+    assert np.array_equal([image.get_array() for image in above.images], frames)
+    assert [text.get_text() for text in below.texts] == ["jumping jacks"]
+    assert capsys.readouterr().out.split() == ["0.0", "to", "4.0", "s", "94%", "jumping", "jacks"]
