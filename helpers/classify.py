@@ -14,6 +14,9 @@ from torch import nn
 from helpers import video, weights
 
 
+# What torch says when a device has too little memory, and when MPS lacks 3D convolutions.
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "nable to find an engine")
+NOT_ON_MPS = ("not supported on MPS", "only supported on MPS", "for the MPS device")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -72,12 +75,19 @@ class Runner:
 
     def logits(self, clips):
         """For each of some clips (3, T, H, W) its logits, a float32 tensor on the CPU, in order; no more than a batch waits."""
-        clips = iter(clips)
-        while waiting := list(itertools.islice(clips, self.batch)):
+        clips, waiting, failed = iter(clips), [], None
+        while failed is None:
+            try:
+                waiting.extend(itertools.islice(clips, self.batch))
+            except Exception as error:  # a damaged file, for one: first what came before the damage
+                failed = error
+            if not waiting and failed is None:
+                return
             while waiting:
                 rows = self._attempt(torch.stack(waiting[: self.batch]))
                 yield from rows
-                waiting = waiting[len(rows) :]
+                del waiting[: len(rows)]
+        raise failed
 
     def _attempt(self, x):
         """The logits of a batch, or none where something had to be changed before the next attempt."""
@@ -87,10 +97,10 @@ class Runner:
                 return self.network(x.to(self.device)).float().cpu()
         except RuntimeError as error:  # torch's OutOfMemoryError and NotImplementedError are of this kind, too
             told = str(error)
-            if self.device.type == "mps" and ("not supported on MPS" in told or "for the MPS device" in told):
+            if self.device.type == "mps" and any(sign in told for sign in NOT_ON_MPS):
                 print(f"{told.splitlines()[0]} Going on with the CPU, which is slower.", file=sys.stderr)
                 self.device, self.batch = torch.device("cpu"), 1
-            elif len(x) > 1 and ("out of memory" in told or "can't allocate memory" in told):
+            elif len(x) > 1 and any(sign in told for sign in OUT_OF_MEMORY):
                 self.batch = len(x) // 2
                 print(f"{len(x)} clips at once do not fit into memory; trying {self.batch}.", file=sys.stderr)
             else:
@@ -169,6 +179,8 @@ def stretches(rows, labels, clip_seconds):
     Returns:
         A list of `Stretch`, without gaps.
     """
+    if not rows:
+        return []
     starts, shares = [start for start, _ in rows], [share for _, share in rows]
     borders = [0.0, *((a + b + clip_seconds) / 2 for a, b in itertools.pairwise(starts)), starts[-1] + clip_seconds]
     found, first = [], 0

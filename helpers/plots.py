@@ -681,8 +681,9 @@ def ribbon(frames, stretches, seconds):
         seconds: how long the video is.
     """
     frames = np.asarray(frames)
-    figure = new_figure(9.6, 3.0)
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
+    high = 9.2 / len(frames) * frames.shape[1] / frames.shape[2]
+    figure = new_figure(9.6, high + 1.75)
+    above, below = figure.subfigures(2, 1, height_ratios=(high + 0.1, 1.65))
     film, answers = add_axes(above), add_axes(below)
     width = seconds / len(frames)
     for k, frame in enumerate(frames):
@@ -693,6 +694,8 @@ def ribbon(frames, stretches, seconds):
         answers.add_patch(Rectangle((start, 0), end - start, 1, facecolor=ANSWER, alpha=0.15 + 0.75 * share, edgecolor="white", lw=1.5))
         place = 0.5 if (end - start) / seconds > 0.012 * len(label) else (1.25, 1.65, 2.05)[number % 3]  # no room inside
         answers.text((start + end) / 2, place, label, ha="center", va="center", fontsize=9)
+        if place > 1:
+            answers.plot([(start + end) / 2] * 2, (1, place - 0.17), color=INK, lw=0.8)
     answers.set(xlim=(0, seconds), ylim=(0, 2.3), yticks=[])
     answers.set_xlabel("seconds", color=TIME)
     answers.spines["left"].set_visible(False)

@@ -108,10 +108,14 @@ def protocol_clips(path, clips=5, frames=16, rate=15.0):
         `clips` tensors as of `read_clip`; only one is kept in memory.
 
     Raises:
-        VideoError: as `read_clip`.
+        VideoError, ValueError: as `read_clips`.
     """
+    if clips < 1:
+        raise ValueError(f"clips={clips}: at least one is needed")
     with _Reader(path) as reader:
-        places = max(1, int(reader.seconds() * rate + 1e-6) - frames + 1)
+        whole = reader.native_rate() % Fraction(rate) == 0  # then torchvision takes every k-th frame, the first included
+        count = reader.seconds() * rate
+        places = max(1, int(np.ceil(count - 1e-6) if whole else count + 1e-6) - frames + 1)
         for place in np.linspace(0, places - 1, clips).astype(int).tolist():
             yield reader.clip(Fraction(place) / Fraction(rate).limit_denominator(10**6), frames, rate)
 
@@ -253,7 +257,7 @@ class _Reader:
 
     def info(self):
         height, width = self.picture().shape[:2]
-        return VideoInfo(width, height, float(self._rate()), self.seconds(), self.stream.codec_context.name)
+        return VideoInfo(width, height, float(self.native_rate()), self.seconds(), self.stream.codec_context.name)
 
     def seconds(self):
         """How long the video is: as its stream says, or else to the end of its last packet."""
@@ -276,15 +280,18 @@ class _Reader:
         """The length found by going through all packets, without decoding them."""
         try:
             with av.open(os.path.abspath(self.path), **_HOW) as container:
-                packets = [p for p in container.demux(container.streams[self.stream.index]) if p.size]
+                last, packets = None, 0  # one by one: together they are as large as the file
+                for packet in container.demux(container.streams[self.stream.index]):
+                    packets += packet.size > 0
+                    if packet.size and packet.pts is not None:
+                        last = max(last or 0, packet.pts + (packet.duration or 0))
         except av.FFmpegError as error:
             raise self._damaged(error) from None
-        last = max((p.pts + (p.duration or 0) for p in packets if p.pts is not None), default=None)
         if last is None:  # a bare stream of pictures
-            return len(packets) / self._rate()
+            return packets / self.native_rate()
         return last * self.tick - self.zero
 
-    def _rate(self):
+    def native_rate(self):
         return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
 
     def clip(self, start, frames, rate):
@@ -323,7 +330,7 @@ class _Reader:
         if self.shown is None:
             raise VideoError(self.path, "holds no frame that can be decoded", "It is damaged or was not copied whole")
         if self.coming is not None and self.coming_time <= self.time:  # the first frame came without a time
-            self.time = self.coming_time - 1 / self._rate()
+            self.time = self.coming_time - 1 / self.native_rate()
         self.zero = self.time
         self.time = Fraction(0)
         self.coming_time = None if self.coming is None else self.coming_time - self.zero
@@ -345,7 +352,7 @@ class _Reader:
         # AVI counts its frames in the order of decoding, which is the right count once the decoder has sorted them.
         clock = frame.dts if self.container.format.name == "avi" else frame.pts
         if clock is None:  # a bare stream of pictures
-            return frame, Fraction(0) if self.time is None else self.coming_time + 1 / self._rate()
+            return frame, Fraction(0) if self.time is None else self.coming_time + 1 / self.native_rate()
         return frame, clock * self.tick - self.zero
 
     def _damaged(self, error):
@@ -389,7 +396,7 @@ class _Reader:
 
     def _end(self):
         """When the frame shown is over; the end of the video where it is the last one."""
-        return self.time + (self.shown.duration * self.tick if self.shown.duration else 1 / self._rate())
+        return self.time + (self.shown.duration * self.tick if self.shown.duration else 1 / self.native_rate())
 
     def _cut_short(self):
         """Whether the stream says that it goes on for long after its last frame."""

@@ -151,6 +151,19 @@ def test_runner_keeps_the_order_and_the_size_of_batches(batch, sizes):
     assert list(classify.Runner(network, "cpu").logits(iter(()))) == []
 
 
+@pytest.mark.parametrize("batch", [1, 4, 8])
+def test_runner_answers_for_what_came_before_a_damage(batch):
+    def damaged():
+        yield from CLIPS[:6]
+        raise video.VideoError("film.mp4", "is damaged", "Take another copy")
+
+    rows = []
+    with pytest.raises(video.VideoError, match="is damaged"):
+        for row in classify.Runner(Scale(), "cpu", batch=batch).logits(damaged()):
+            rows.append(row)
+    assert torch.equal(torch.stack(rows), EXPECTED[:6])
+
+
 def test_runner_takes_no_more_clips_than_it_needs():
     taken = []
     logits = classify.Runner(Scale(), "cpu", batch=2).logits(taken.append(k) or clip for k, clip in enumerate(CLIPS))
@@ -163,6 +176,7 @@ def test_runner_takes_no_more_clips_than_it_needs():
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to"),
     ],
 )
@@ -185,6 +199,7 @@ def test_runner_gives_up_on_a_single_clip_and_on_other_errors():
     "error",
     [
         RuntimeError("Conv3D is not supported on MPS"),
+        RuntimeError("Conv3D is only supported on MPS for MacOS_13_2 or newer"),
         NotImplementedError("The operator 'aten::slow_conv3d_forward' is not currently implemented for the MPS device. If you want"),
     ],
 )
@@ -214,7 +229,7 @@ def test_half_precision_changes_little(pretrained):
     assert half.dtype == torch.float32 and 0 < (full - half).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("frames, rate", [(60, 30), (300, 29.97), (100, 25), (17, 15), (16, 15), (250, 24)])
+@pytest.mark.parametrize("frames, rate", [(60, 30), (119, 30), (121, 30), (301, 30), (300, 29.97), (100, 25), (17, 15), (16, 15), (250, 24)])
 def test_protocol_takes_torchvisions_clips(frames, rate, tmp_path):
     """The frames that torchvision's own VideoClips and UniformClipSampler would have taken."""
     path = tmp_path / "a.mp4"
@@ -264,6 +279,7 @@ def test_stretches_join_what_follows_without_gaps():
     assert [stretch.label for stretch in found] == ["a", "c", "b"]
     assert [(stretch.start, stretch.end) for stretch in found] == [(0.0, 1.25), (1.25, 1.75), (1.75, 3.0)]
     assert [stretch.probability for stretch in found] == pytest.approx([0.8, 0.6, 0.9])
+    assert classify.stretches([], "abc", 1.0) == []
     (only,) = classify.stretches(rows[:1], "abc", 1.0)
     assert only[:3] == (0.0, 1.0, "a")
 
