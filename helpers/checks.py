@@ -271,11 +271,11 @@ def r2plus1d_18(answer):
     """Notebook 05: R(2+1)D-18 from memory, a function from the number of classes to the network."""
 
     def attempt():
-        clips = torch.randn(4, 3, 16, 40, 48, generator=torch.Generator().manual_seed(0))  # leaves 2 x 3 x 3 places
+        clips = torch.randn(3, 3, 16, 32, 40, generator=torch.Generator().manual_seed(0))  # leaves 2 x 2 x 3 places
         mine, theirs = answer(5), reference.r2plus1d_18(num_classes=5)
         _same_layers(mine, theirs, clips)
         for network in (mine, theirs):
-            F.cross_entropy(network(clips.clone()), torch.tensor([0, 1, 2, 3])).backward()
+            F.cross_entropy(network(clips.clone()), torch.tensor([0, 1, 2])).backward()
         for (name, given), right in zip(sorted(mine.named_parameters()), (p for _, p in sorted(theirs.named_parameters()))):
             assert given.grad is not None, f"The logits are right, but no gradient reaches {name}."
             assert _close(given.grad, right.grad, 1e-3), f"The logits are right, but the gradient of {name} is another one."
