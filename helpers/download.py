@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -39,7 +40,10 @@ def fetch(address, sha256):
 
     Raises:
         DownloadError: there is no such file here, and it cannot be had.
+        ValueError: a checksum that is none.
     """
+    if not re.fullmatch("[0-9a-f]{8,64}", sha256):
+        raise ValueError(f"sha256={sha256!r}: at least the first eight of the checksum's hexadecimal digits, in lower case")
     file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(address).path).name)
     if offline():
         raise DownloadError(f"{file.name} is not part of this repository, and VIDEO_RESNET_OFFLINE=1 keeps to what is. Unset it.")
@@ -51,9 +55,10 @@ def fetch(address, sha256):
         with _patience(TIMEOUT):
             torch.hub.download_url_to_file(address, str(file), sha256)
     except Exception as error:  # of the network, the server, the disk, or a checksum
+        wrong = " (The file there has another checksum.)" if os.path.exists(file) else ""
         raise DownloadError(
             f"{file.name} could not be had from {address}: {_reason(error)}. Try again; or download it by hand, "
-            f"put it to {file}, and run the same again."
+            f"save it as {file}, and run the same again.{wrong}"
         ) from error
     return file
 

@@ -5,6 +5,7 @@ were scaled in another way give wrong answers without a warning. So the three co
 """
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -65,32 +66,44 @@ def load(name="stickfigures"):
     if name not in SOURCES:
         raise ValueError(f"unknown weights {name!r}; choose from {', '.join(NAMES)}")
     source = SOURCES[name]
-    network = NETWORKS[source.network](source.classes, paper_widths=source.paper_widths).eval()
+    with torch.random.fork_rng(devices=[]):  # building uses random numbers, which are the reader's
+        network = NETWORKS[source.network](source.classes, paper_widths=source.paper_widths).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm3d):
             module.eps = source.eps
-    network.load_state_dict(_state(source))
+    file, state = _state(source)
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{file} does not fit {source.network}: {_line(error)}") from error
     how = dict(preprocess=video.preprocess, frames=source.frames, rate=source.rate)
     return Pretrained(name, network, source.labels, **how, trained_on=source.trained_on, score=source.score)
 
 
 def _state(source):
-    """The state dict of a source, with the names and shapes that its network has, or a `WeightsError`."""
+    """The file of a source and what is in it, or a `WeightsError`."""
     try:
         file = fetch(source.address, source.sha256)
     except DownloadError as error:
         raise WeightsError(f"{error} The weights 'stickfigures' need no download.") from error
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        return file, torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # says how to open it all the same, and should not
+        reason = "it holds more than tensors, or something else. Do not open it in another way"
+        raise WeightsError(f"{file} cannot be read safely: {reason}.") from error
     except Exception as error:  # a file with the right checksum that torch cannot read
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"{file} cannot be read by torch {torch.__version__}: {reason}") from error
+        raise WeightsError(f"{file} cannot be read by torch {torch.__version__}: {_line(error)}") from error
+
+
+def _line(error):
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _stickfigures():
     report = json.loads((ASSETS / "stickfigures.json").read_text(encoding="utf-8"))
     state = torch.load(ASSETS / "stickfigures.pt", map_location="cpu", weights_only=True)
-    network = r2plus1d_18(len(report["labels"]), report["width"]).eval()
+    with torch.random.fork_rng(devices=[]):
+        network = r2plus1d_18(len(report["labels"]), report["width"]).eval()
     network.load_state_dict(state)  # half precision on disk, copied into float32
     return Pretrained(
         name="stickfigures",

@@ -146,8 +146,8 @@ if __name__ == "__main__":
         network_map(number, "stem", "layer1", "layer2", "layer3", "layer4")
     for number in (4, 6):
         network_map(number, "layer1", "layer2", "layer3", "layer4")
-    for number in (5, 7):
-        network_map(number, "stem", "layer1", "layer2", "layer3", "layer4", "mean", "fc")
+    network_map(5, "stem", "layer1", "layer2", "layer3", "layer4", "mean", "fc")
+    network_map(7, "stem", "layer1", "layer2", "layer3", "layer4", "fc")
     axes_of_a_clip()
     pipeline()
     classified()

@@ -122,7 +122,7 @@ WRONG = {
         (lambda state, network: {name.removeprefix("module."): value for name, value in state.items()}, "prefix 'model.backbone.'"),
         (lambda state, network: {name.partition(".")[2]: value for name, value in state.items()}, "prefix ''"),
         (lambda state, network: list(state), "Return a dict"),
-        (lambda state, network: dict(zip(network.state_dict(), reversed(state.values()))), "changed places"),
+        (lambda state, network: dict(zip(network.state_dict(), state.values())), "changed places"),
     ],
     "load_features": [
         (lambda network, state: network.load_state_dict(state), "RuntimeError"),
@@ -130,14 +130,20 @@ WRONG = {
         (lambda network, state: network.load_state_dict({n: t for n, t in state.items() if n[:2] != "fc"}, strict=False), "when a name is missing"),
         (lambda network, state: load_all_but(network, state, {"fc.weight", "fc.bias"}, unexpected=False), "when a name is unexpected"),
         (lambda network, state: load_all_but(network, state, {"fc.weight", "fc.bias", "stem.weight"}), "stem.weight was not loaded"),
+        (lambda network, state: load_with_assert(network, state), "raise a ValueError, not an AssertionError"),
     ],
 }
 
 
 def mended(state, network):
-    wanted = list(network.state_dict())
-    cut = len(next(iter(state))) - len(wanted[0])
+    cut = min(map(len, state)) - min(map(len, network.state_dict()))
     return {name[cut:]: value for name, value in state.items()}
+
+
+def load_with_assert(network, state):
+    kept = {name: value for name, value in state.items() if name[:2] != "fc"}
+    assert kept.keys() | {"fc.weight", "fc.bias"} == network.state_dict().keys()
+    network.load_state_dict(kept, strict=False)
 
 
 def load_all_but(network, state, names, unexpected=True):

@@ -76,7 +76,7 @@ def test_a_fault_is_told_and_leaves_nothing_behind(served, file, online, fault, 
         fetch(address, SHA256[:8])
     message = str(raised.value)
     assert f"{file} could not be had from {address}: {says}" in message
-    assert f"put it to {online / file}, and run the same again" in message
+    assert f"save it as {online / file}, and run the same again" in message
     assert not list(online.iterdir()) and socket.getdefaulttimeout() is None
     fetch(f"{served.address}/{file}", SHA256[:8])  # and the next attempt is as good as a first one
     assert is_clean(online)
@@ -92,7 +92,7 @@ def test_a_file_put_there_by_hand_is_taken(online, file):
 def test_a_broken_file_in_the_cache_is_replaced_and_never_used(served, file, online, content):
     online.mkdir(parents=True)
     (online / file).write_bytes(content if content != CONTENT else b"x")
-    with pytest.raises(DownloadError, match="no connection"):
+    with pytest.raises(DownloadError, match="no connection.*The file there has another checksum"):
         fetch(f"http://127.0.0.1:9/{file}", SHA256[:8])
     assert fetch(f"{served.address}/{file}", SHA256[:8]).read_bytes() == CONTENT and is_clean(online)
 
@@ -178,6 +178,12 @@ def test_two_processes_at_once(served, online):
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0 and out.strip() == str(online / "large.bin"), err
     assert [path.name for path in online.iterdir()] == ["large.bin"] and (online / "large.bin").read_bytes() == content
+
+
+@pytest.mark.parametrize("sha256", ["", "1234", SHA256.upper()[:8] + "G"])
+def test_a_checksum_that_is_none_is_refused(served, file, online, sha256):
+    with pytest.raises(ValueError, match="hexadecimal digits"):
+        fetch(f"{served.address}/{file}", sha256)
 
 
 def test_offline_nothing_is_asked_for(served, file, monkeypatch, tmp_path):

@@ -192,8 +192,26 @@ def test_a_file_that_torch_cannot_read_is_named(content, served, online, monkeyp
     file = f"odd-{hashlib.sha256(content).hexdigest()[:8]}.pth"
     (served.folder / file).write_bytes(content)
     monkeypatch.setitem(weights.SOURCES, "kinetics400", weights.SOURCES["kinetics400"]._replace(address=f"{served.address}/{file}"))
-    with pytest.raises(weights.WeightsError, match=f"{file} cannot be read by torch"):
+    with pytest.raises(weights.WeightsError, match=f"{file} cannot be read (by torch|safely)"):
         weights.load("kinetics400")
+
+
+@pytest.mark.parametrize("content", [{"fc.weight": torch.zeros(1)}, torch.zeros(3), {}])
+def test_a_file_that_does_not_fit_is_named(content, served, online, monkeypatch, tmp_path):
+    torch.save(content, tmp_path / "raw")
+    file = f"other-{hashlib.sha256((tmp_path / 'raw').read_bytes()).hexdigest()[:8]}.pth"
+    (tmp_path / "raw").rename(served.folder / file)
+    monkeypatch.setitem(weights.SOURCES, "kinetics400", weights.SOURCES["kinetics400"]._replace(address=f"{served.address}/{file}"))
+    with pytest.raises(weights.WeightsError, match=f"{file} does not fit r2plus1d_18"):
+        weights.load("kinetics400")
+
+
+def test_loading_leaves_the_readers_random_numbers_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    weights.load("stickfigures")
+    assert torch.equal(torch.rand(1), expected)
 
 
 def test_offline_keeps_to_the_repository():
