@@ -31,12 +31,23 @@ class Answer(NamedTuple):
 
 
 def best_device():
-    """CUDA where there is one, else Apple's MPS, else the CPU; the CPU if VIDEO_RESNET_OFFLINE=1."""
+    """CUDA where there is one, else Apple's MPS if it can do 3D convolutions, else the CPU; the CPU if VIDEO_RESNET_OFFLINE=1."""
     if weights.offline():
         return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    apple = torch.backends.mps.is_available() and mps_convolves()
+    return torch.device("mps" if apple else "cpu")
+
+
+def mps_convolves():
+    """Whether the Apple GPU of this machine can run 3D convolutions; says so if it cannot."""
+    try:
+        one = torch.ones(1, 1, 1, 1, 1, device="mps")
+        return torch.nn.functional.conv3d(one, one).item() == 1
+    except RuntimeError as error:
+        print(f"{str(error).splitlines()[0]} Going on with the CPU, which is slower.", file=sys.stderr)
+        return False
 
 
 def device_name(device):

@@ -56,13 +56,16 @@ def test_top():
     assert str(classify.Answer("wave", 0.914)) == "  91.4%  wave"
 
 
-def test_device_is_the_cpu_where_offline(monkeypatch):
+def test_device_is_the_cpu_where_offline(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert classify.best_device().type == "cpu"
     monkeypatch.setenv("VIDEO_RESNET_OFFLINE", "0")
     assert classify.best_device().type == "cuda"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert classify.best_device().type == ("mps" if torch.backends.mps.is_built() else "cpu")  # tried, and said
+    assert torch.backends.mps.is_built() or "Going on with the CPU" in capsys.readouterr().err
+    monkeypatch.setattr(classify, "mps_convolves", lambda: True)
     assert classify.best_device().type == "mps"
 
 
