@@ -178,6 +178,9 @@ class Stretch(NamedTuple):
     label: str
     probability: float  #: the mean share of the label over its clips
 
+    def __str__(self):
+        return f"{self.start:7.1f} to {self.end:6.1f} s {self.probability:7.1%}  {self.label}"
+
 
 def stretches(rows, labels, clip_seconds):
     """Join the answers of `over_time` where the same label is the best of clips in a row.
@@ -331,8 +334,7 @@ def _print_stretches(file, pretrained, options, dtype):
         row = {"file": file, "weights": pretrained.name}
         print(json.dumps(row | {"stretches": [stretch._asdict() for stretch in found]}), flush=True)
     else:
-        lines = (f"{s.start:7.1f} to {s.end:6.1f} s {s.probability:7.1%}  {s.label}" for s in found)
-        print(f"\n{file}", *lines, sep="\n", flush=True)
+        print(f"\n{file}", *found, sep="\n", flush=True)
 
 
 def _device(text):

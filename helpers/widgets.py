@@ -293,15 +293,19 @@ def draw_over_time(path, pretrained, step=8):
     Raises:
         VideoError: the file cannot be read.
     """
-    info = video.probe(path)
-    rows = list(progress(classify.over_time(path, pretrained, step), int(info.seconds * pretrained.rate / step)))
-    seconds = rows[-1][0] + pretrained.frames / pretrained.rate
+    rows, seconds = _answers_over_time(path, pretrained, step)
     found = classify.stretches(rows, pretrained.labels, pretrained.frames / pretrained.rate)
-    moments = [(k + 0.5) * info.seconds / 8 for k in range(8)]
+    moments = [(k + 0.5) * seconds / 8 for k in range(8)]
     frames = [video.read_clip(path, moment, frames=1)[0] for moment in moments]
-    plots.show(plots.ribbon(torch.stack(frames), found, seconds), "Eight frames of the video, and a ribbon of answers below them.")
-    for start, end, label, share in found:
-        print(f"{start:7.1f} to {end:6.1f} s  {share:4.0%}  {label}")
+    ribbon = plots.ribbon(torch.stack(frames), found, found[-1].end)
+    plots.show(ribbon, "Eight frames of the video, and a ribbon of answers below them.")
+    print(*found, sep="\n")
+
+
+def _answers_over_time(path, pretrained, step):
+    """The rows of `classify.over_time`, with a progress bar while they come, and how many seconds the video lasts."""
+    seconds = video.probe(path).seconds
+    return list(progress(classify.over_time(path, pretrained, step), int(seconds * pretrained.rate / step))), seconds
 
 
 def draw_moment(path, pretrained, start, shares):
@@ -323,8 +327,7 @@ def player(path, pretrained, step=8):
     Raises:
         VideoError: the file cannot be read.
     """
-    total = int(video.probe(path).seconds * pretrained.rate / step)
-    rows = list(progress(classify.over_time(path, pretrained, step), total))
+    rows, _ = _answers_over_time(path, pretrained, step)
     play = ipywidgets.Play(0, 0, len(rows) - 1, interval=int(1000 * step / pretrained.rate))
     slider = ipywidgets.SelectionSlider(options=[(f"{start:.1f} s", k) for k, (start, _) in enumerate(rows)], description="time")
     output = ipywidgets.interactive_output(lambda k: draw_moment(path, pretrained, *rows[k]), {"k": slider})

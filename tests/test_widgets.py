@@ -373,4 +373,4 @@ def test_a_ribbon_for_a_file_in_one_line(seen, monkeypatch, capsys):
     assert [text.get_text() for text in below.texts] == ["jumping jacks"]
     clips = [video.read_clip(path, start) for start in (0, 0.8, 1.6, 2.4, 44 / 15)]
     share = classify.probabilities(pretrained, clips)[pretrained.labels.index("jumping jacks")]
-    assert capsys.readouterr().out.split() == ["0.0", "to", "4.0", "s", f"{share:.0%}", "jumping", "jacks"]
+    assert capsys.readouterr().out.split() == ["0.0", "to", "4.0", "s", f"{share:.1%}", "jumping", "jacks"]
