@@ -276,10 +276,11 @@ def main(arguments=None):
     """The command; 0 if every file was classified, 1 if some could not be, 2 if the weights could not be had."""
     parser = argparse.ArgumentParser(prog="python -m helpers.classify", description="Say what happens in video files.")
     parser.add_argument("files", nargs="+", metavar="FILE", help="a video")
-    parser.add_argument("--weights", default="stickfigures", choices=weights.NAMES, help="default: %(default)s")
+    known = f"one of {', '.join(weights.NAMES)}, or a file of your own training; default: %(default)s"
+    parser.add_argument("--weights", default="stickfigures", help=known)
     parser.add_argument("--clips", type=_count, default=5, help="clips of a video that are averaged, default: %(default)s")
     parser.add_argument("--top", type=_count, default=5, help="answers a video, default: %(default)s")
-    parser.add_argument("--device", type=_device, help="cuda, mps or cpu, default: the first of these that is there")
+    parser.add_argument("--device", type=named_device, help="cuda, mps or cpu, default: the first of these that is there")
     parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
     parser.add_argument("--over-time", action="store_true", help="what happens when, for a video of any length")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -337,7 +338,8 @@ def _print_stretches(file, pretrained, options, dtype):
         print(f"\n{file}", *found, sep="\n", flush=True)
 
 
-def _device(text):
+def named_device(text):
+    """The torch.device of this name, for argparse, which reports what cannot be used here."""
     try:
         return torch.zeros(0, device=text).device
     except (RuntimeError, AssertionError) as error:

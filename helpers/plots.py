@@ -134,15 +134,32 @@ def shares_by_clip(shares, labels, starts, keep=4):
     """
     shares = np.asarray(shares)
     best = np.argsort(-shares.mean(0), kind="stable")[:keep]
-    picture = shares[:, best].T
-    figure = new_figure(9.6, 0.8 + 0.4 * len(best))
-    axes = add_axes(figure)
-    axes.imshow(picture, cmap="Greens", vmin=0, vmax=1.3, aspect="auto")
-    for row, column in np.ndindex(picture.shape):
-        axes.text(column, row, f"{picture[row, column]:.0%}", ha="center", va="center", fontsize=10)
-    axes.set_yticks(range(len(best)), [labels[k] for k in best])
-    axes.set_xticks(range(len(starts)), [f"{start:.1f} s" for start in starts], color=TIME)
+    figure = matrix(shares[:, best].T, [labels[k] for k in best], [f"{start:.1f} s" for start in starts])
+    (axes,) = figure.get_axes()
     axes.set_xlabel("clip that begins at", color=TIME)
+    axes.tick_params(axis="x", colors=TIME)
+    return figure
+
+
+def matrix(values, rows, columns, write="{:.0%}".format, shades=None):
+    """A table of numbers, the larger the darker.
+
+    Args:
+        values: (rows, columns).
+        rows, columns: a text for each.
+        write: from a number to what stands in its cell.
+        shades: 0 to 1 for each cell where the numbers are not.
+    """
+    values = np.asarray(values)
+    shades = values if shades is None else np.asarray(shades)
+    long = max(map(len, columns)) * len(columns) > 70  # no room side by side
+    figure = new_figure(9.6, 0.8 + 0.4 * len(rows) + 0.5 * long)
+    axes = add_axes(figure)
+    axes.imshow(shades, cmap="Greens", vmin=0, vmax=1.3, aspect="auto")
+    for row, column in np.ndindex(values.shape):
+        axes.text(column, row, write(values[row, column]), ha="center", va="center", fontsize=10)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), columns, **(dict(rotation=30, ha="right", rotation_mode="anchor") if long else {}))
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     return figure

@@ -20,6 +20,7 @@ ACTIONS = (
     "raise arms", "lower arms", "sit down", "stand up", "walk", "moonwalk",
     "wave", "jumping jacks", "kick", "cartwheel",
 )  # fmt: skip
+MORE_ACTIONS = ("squat", "bow", "clap", "hop", "arm circles")  # which the stored weights have not seen
 REVERSE_OF = {"lower arms": "raise arms", "stand up": "sit down", "moonwalk": "walk"}
 
 JOINTS = (
@@ -112,9 +113,45 @@ def _cartwheel(t, seconds, uniform):
     return dict(front=True, arm=arm, elbow=0.0, leg=leg, turn=-turn, x=turns * uniform(0.7, 1.0) * t)
 
 
+def _squat(t, seconds, uniform):
+    down = _again_and_again(t, uniform(0.7, 1.2), uniform)
+    thigh = down * uniform(1.2, 1.7)
+    arm = uniform(0, 0.3) + down * uniform(0.8, 1.4)  # forwards, for balance
+    return dict(lean=down * uniform(0.3, 0.6), arm=arm, elbow=uniform(0, 0.3), leg=thigh, knee=thigh * uniform(1.3, 1.6))
+
+
+def _bow(t, seconds, uniform):
+    lean = _again_and_again(t, uniform(0.7, 1.2), uniform) * uniform(0.9, 1.4)
+    return dict(lean=lean, arm=uniform(-0.2, 0.2), elbow=uniform(0, 0.3), leg=uniform(-0.05, 0.05), knee=uniform(0, 0.1))
+
+
+def _clap(t, seconds, uniform):
+    together = _again_and_again(t, uniform(1.4, 2.4), uniform)
+    arm = uniform(0.5, 1.1)
+    return dict(front=True, arm=arm, elbow=-uniform(0.3, 0.7) - (0.9 + arm) * together, leg=uniform(0.03, 0.25))
+
+
+def _hop(t, seconds, uniform):
+    phase = uniform(1.2, 1.9) * t + uniform(0, 1)
+    bend = uniform(0.4, 0.8) * np.maximum(0, np.cos(2 * np.pi * phase))  # on the ground, to jump from
+    high = uniform(0.08, 0.16) * np.maximum(0, -np.cos(2 * np.pi * phase))
+    return dict(hop=high, lean=0.5 * bend, arm=uniform(-0.2, 0.3), elbow=uniform(0.3, 1.2), leg=bend, knee=2 * bend)
+
+
+def _arm_circles(t, seconds, uniform):
+    turn = 2 * np.pi * (uniform(0.9, 1.5) * t + uniform(0, 1))
+    return dict(front=True, arm=[turn, turn], elbow=uniform(0, 0.2), leg=uniform(0.03, 0.25))
+
+
+def _again_and_again(t, pace, uniform):
+    """From 0 to 1 and back, so many times a second; (T,)."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * (pace * t + uniform(0, 1)))
+
+
 _MOVES = {
     "raise arms": _raise_arms, "sit down": _sit_down, "walk": _walk, "wave": _wave, "jumping jacks": _jumping_jacks,
     "kick": _kick, "cartwheel": _cartwheel,
+    "squat": _squat, "bow": _bow, "clap": _clap, "hop": _hop, "arm circles": _arm_circles,
 }  # fmt: skip
 
 
@@ -212,7 +249,7 @@ def scene(action, seed, index, frames=16, size=112, seconds=SECONDS, stage=1.0):
     """Draw one clip; a function of its arguments alone, the same on every machine up to rounding.
 
     Args:
-        action: one of `ACTIONS`.
+        action: one of `ACTIONS` or of `MORE_ACTIONS`.
         seed, index: two integers, not negative; everything that varies is drawn from them.
         frames: how many frames the clip has, spread evenly over `seconds`.
         size: side of the frame in pixels, or (height, width).
@@ -224,10 +261,10 @@ def scene(action, seed, index, frames=16, size=112, seconds=SECONDS, stage=1.0):
         A `Scene`: film, mask and joints.
 
     Raises:
-        ValueError: an action that is not in `ACTIONS`.
+        ValueError: an action that is in neither.
     """
-    if action not in ACTIONS:
-        raise ValueError(f"unknown action {action!r}; choose from {', '.join(ACTIONS)}")
+    if action not in ACTIONS + MORE_ACTIONS:
+        raise ValueError(f"unknown action {action!r}; choose from {', '.join(ACTIONS + MORE_ACTIONS)}")
     height, width = (size, size) if isinstance(size, int) else size
     rng = np.random.default_rng([seed, index])
     uniform = rng.uniform

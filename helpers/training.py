@@ -3,132 +3,383 @@
 What happens in an epoch is a function of the network, the seed and the number of the epoch alone: the order of the
 clips, and with it every batch, and what the augmentation does to each clip. A run that was killed and started again
 therefore ends with the same weights as one that was not.
+
+Started by torchrun, the same loop runs in several processes (DistributedDataParallel): each takes its part of every batch.
+The loop is built in notebook 09; the rest, and `python -m helpers.training FOLDER`, in notebook 10.
 """
 
+import argparse
 import os
+import sys
 import time
+import zlib
 
 import numpy as np
 import torch
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from helpers import classify, folders, processes, weights
+from helpers.video import VideoError
 
 
 def train(
     network, train_set, test_set, epochs, *, lr=3e-3, batch_size=16, weight_decay=0.05, label_smoothing=0.1, seed=0,
-    augment=None, checkpoint=None, about="", device="cpu", workers=0,
+    class_weights=None, augment=None, checkpoint=None, about="", device="cpu", workers=0,
 ):  # fmt: skip
     """Train a classifier of clips with AdamW and a one-cycle learning rate.
 
+    Layers whose parameters are frozen (`requires_grad` is False) stay as they are, their batch norms' statistics included.
+
     Args:
         network: (B, C, T, H, W) to logits (B, classes); trained in place, moved to `device`.
-        train_set, test_set: data sets of (clip, label), the clip a float tensor (C, T, H, W).
+        train_set: a data set of (clip, label), the clip a float tensor (C, T, H, W). If it has a method
+            `at_random(index, generator)`, that gives its training clips.
+        test_set: a data set like it, or several by name; the network is tried on each, in eval mode, after every epoch.
         epochs: how often each clip of `train_set` is seen.
         lr: the highest learning rate, reached after 30 % of the run.
+        batch_size: of a step, over all processes together.
+        class_weights: how much a mistake counts, for each class, (classes,); None for all alike.
         augment: a function of (clip, generator), `mirror` for one; the generator is numpy's.
         checkpoint: a file to write after each epoch and to go on from where it exists; None for neither.
         about: a text that tells the clips from others, kept in the checkpoint: it goes on only for the same text.
-        workers: processes that prepare clips, none by default.
+        workers: processes that prepare clips while the network trains, each at most two batches ahead; none by default.
 
     Returns:
-        One dictionary an epoch: epoch, loss, train and test (shares of clips right, the first counted while
-        training, in train mode), seconds.
+        One dictionary an epoch: epoch, loss, train (the share of clips right while training, in train mode), test or the
+        names of `test_set` (shares right), seconds, and waited (the share of the training time spent waiting for clips).
 
     Raises:
-        ValueError: fewer clips than one batch, or a checkpoint written by a run with other settings.
+        ValueError: fewer clips than one batch, a batch that cannot be shared evenly by the processes, or a checkpoint
+            written by a run with other settings.
+        OSError: the checkpoint cannot be written; the one before is still whole.
     """
+    tests = test_set if isinstance(test_set, dict) else {"test": test_set}
     steps = len(train_set) // batch_size  # the clips left over differ from epoch to epoch
     if steps == 0:
         raise ValueError(f"{len(train_set)} clips make no batch of {batch_size}")
-    network.to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
+    if batch_size % processes.count():
+        raise ValueError(f"a batch of {batch_size} cannot be shared evenly by {processes.count()} processes")
+    model = processes.averaged(network.to(device))
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
+    weight = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32, device=device)
+    loss_of = nn.CrossEntropyLoss(weight, label_smoothing=label_smoothing)
     settings = dict(seed=seed, epochs=epochs, clips=len(train_set), batch_size=batch_size, lr=lr)
     settings |= dict(weight_decay=weight_decay, label_smoothing=label_smoothing, about=about)
-    settings |= dict(augment=getattr(augment, "__qualname__", str(augment)))
+    settings |= dict(augment=getattr(augment, "__qualname__", str(augment)), processes=processes.count(), trained=len(trained))
+    settings |= dict(class_weights=None if weight is None else weight.tolist())
     state = dict(network=network, optimizer=optimizer, schedule=schedule)
-    history = _resume(checkpoint, state, settings, device) if checkpoint else []
+    history = _resume(checkpoint, state, settings) if checkpoint else []
 
-    for epoch in range(len(history), epochs):
+    epochs_left = range(len(history), epochs)
+    order = [batch for epoch in epochs_left for batch in _part(batches(len(train_set), batch_size, seed, epoch), epoch)]
+    clips = _Augmented(train_set, augment, seed)
+    # One loader for all epochs, so that its workers go on while the network is tried.
+    loader = iter(DataLoader(clips, batch_sampler=order, num_workers=workers)) if order else None
+    for epoch in epochs_left:
         started = time.perf_counter()
         torch.manual_seed(seed * 100_003 + epoch)  # for networks with dropout
-        order = np.random.default_rng([seed, epoch]).permutation(len(train_set))[: steps * batch_size]
-        clips = _Augmented(train_set, augment, seed, epoch)
-        network.train()
-        loss_sum = right = 0
-        for x, label in DataLoader(clips, batch_size, sampler=order.tolist(), num_workers=workers):
-            x, label = x.to(device), label.to(device)
-            logits = network(x)
-            loss = F.cross_entropy(logits, label, label_smoothing=label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            loss_sum += loss.item() * len(label)
-            right += (logits.argmax(1) == label).sum().item()
-        test = accuracy(*predict(network, test_set, batch_size, device, workers))
-        line = dict(epoch=epoch + 1, loss=loss_sum / len(order), train=right / len(order), test=test)
-        line["seconds"] = time.perf_counter() - started
+        learn(network)
+        sums = train_epoch(model, _some(loader, steps), optimizer, schedule, loss_of, device)
+        trained_for = time.perf_counter() - started
+        loss, right, clips_seen, waited = processes.add_up(sums, device)
+        line = dict(epoch=epoch + 1, loss=loss / clips_seen, train=right / clips_seen)
+        line |= {name: _tried(network, some, batch_size, device, workers) for name, some in tests.items()}
+        line |= dict(seconds=time.perf_counter() - started, waited=waited / processes.count() / trained_for)
         history.append(line)
-        print(
-            f"epoch {epoch + 1:2}/{epochs}  loss {line['loss']:.3f}  train {line['train']:6.1%}  "
-            f"test {line['test']:6.1%}  {line['seconds']:.0f} s",
-            flush=True,
-        )
-        if checkpoint:
-            _save(checkpoint, state, settings, history)
+        if processes.rank() == 0:
+            print(_told(line, epochs, tests), flush=True)
+            if checkpoint:
+                saved = {name: part.state_dict() for name, part in state.items()}
+                weights.write(dict(saved, settings=settings, history=history), checkpoint)
     return history
 
 
+def train_epoch(network, batches, optimizer, schedule, loss_of, device):
+    """One step for each batch of (clips, labels). Built in notebook 09.
+
+    Returns:
+        Four sums over the batches: the loss of each clip, clips right, clips, and seconds spent waiting for the next batch.
+    """
+    loss_sum, right, seen, waited = 0.0, 0, 0, 0.0
+    asked = time.perf_counter()
+    for x, label in batches:  # (B, C, T, H, W) and (B,)
+        waited += time.perf_counter() - asked
+        x, label = x.to(device), label.to(device)
+        logits = network(x)  # (B, classes)
+        loss = loss_of(logits, label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        loss_sum += loss.item() * len(label)
+        right += (logits.argmax(1) == label).sum().item()
+        seen += len(label)
+        asked = time.perf_counter()
+    return loss_sum, right, seen, waited
+
+
+def batches(clips, batch_size, seed, epoch):
+    """Which clips make which batch in an epoch: (steps, batch_size) indices in random order. Built in notebook 09."""
+    order = np.random.default_rng([seed, epoch]).permutation(clips)
+    steps = clips // batch_size
+    return order[: steps * batch_size].reshape(steps, batch_size)
+
+
 def predict(network, dataset, batch_size=16, device="cpu", workers=0):
-    """What a network in eval mode says to every clip: logits (N, classes) and labels (N,), both on the CPU."""
+    """What a network in eval mode says to every clip: logits (N, classes) and labels (N,), both on the CPU.
+
+    Built in notebook 09.
+    """
     network.to(device).eval()  # not in inference mode: it could never be trained again
+    loader = DataLoader(dataset, batch_size, num_workers=workers)
     with torch.inference_mode():
-        results = [(network(x.to(device)).cpu(), label) for x, label in DataLoader(dataset, batch_size, num_workers=workers)]
+        results = [(network(x.to(device)).cpu(), label) for x, label in loader]
     logits, labels = zip(*results)
     return torch.cat(logits), torch.cat(labels)
 
 
 def accuracy(logits, labels):
-    """The share of clips whose highest logit is that of their label."""
+    """The share of clips whose highest logit is that of their label. Built in notebook 09."""
     return (logits.argmax(1) == labels).float().mean().item()
 
 
 def mirror(clip, generator):
-    """Swap left and right in half of the clips, in all frames of a clip alike; (C, T, H, W)."""
+    """Swap left and right in half of the clips, in all frames of a clip alike; (C, T, H, W). Built in notebook 09."""
     return clip.flip(-1) if generator.random() < 0.5 else clip
 
 
-class _Augmented(Dataset):
-    """A data set with an augmentation that depends on the seed, the epoch and the index alone."""
+def learn(network):
+    """Put a network in train mode, but for the batch norms that are frozen: they keep their statistics, too.
 
-    def __init__(self, dataset, augment, seed, epoch):
-        self.dataset, self.augment, self.key = dataset, augment, (seed, epoch)
+    Built in notebook 10.
+    """
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d) and not module.weight.requires_grad:
+            module.eval()
+
+
+def replace_head(network, classes):
+    """Give a network a new last layer, for other classes. Built in notebook 10."""
+    network.fc = nn.Linear(network.fc.in_features, classes).to(network.fc.weight.device)
+
+
+def freeze(network):
+    """Let only the last layer learn; `network.requires_grad_()` undoes it. Built in notebook 10."""
+    network.requires_grad_(False)
+    network.fc.requires_grad_(True)
+
+
+def class_weights(labels, classes):
+    """How much a mistake is to count for each class, so that rare ones are not forgotten; their mean over the clips is 1.
+
+    Args:
+        labels: of the clips to train on.
+        classes: how many there are, each at least once in `labels`.
+
+    Returns:
+        A float tensor (classes,). Built in notebook 10.
+    """
+    counts = torch.bincount(torch.as_tensor(labels), minlength=classes)
+    return counts.sum() / (classes * counts)
+
+
+def confusion(logits, labels):
+    """How many clips of each class, by row, were taken for each, by column; (classes, classes). Built in notebook 10."""
+    classes = logits.shape[1]
+    return torch.bincount(labels * classes + logits.argmax(1), minlength=classes**2).view(classes, classes)
+
+
+def fine_tune(pretrained, train_set, test_set, labels, *, frozen=4, epochs=8, lr=1e-3, checkpoint=None, **how):
+    """Teach a trained network other classes: first a new last layer alone, then all layers.
+
+    Args:
+        pretrained: a `weights.Pretrained`. Its network is changed.
+        train_set, test_set: as for `train`.
+        labels: a text for each class.
+        frozen: epochs of the last layer alone, with ten times `lr`.
+        epochs: epochs of all layers after that.
+        lr: their highest learning rate.
+        checkpoint: two files, `checkpoint` with .frozen and .all at its end, are written and gone on from; None for neither.
+        how: more arguments of `train`; `seed` also decides the first weights of the last layer.
+
+    Returns:
+        A `weights.Pretrained` in eval mode, and the histories of the two trainings, one after the other.
+
+    Raises:
+        ValueError, OSError: as `train`.
+    """
+    network = pretrained.network
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(how.get("seed", 0))
+        replace_head(network, len(labels))
+    history = []
+    for stage, count, rate in (("frozen", frozen, 10 * lr), ("all", epochs, lr)):
+        if count:
+            network.requires_grad_()
+            if stage == "frozen":
+                freeze(network)
+            path = checkpoint and f"{checkpoint}.{stage}"
+            history += train(network, train_set, test_set, count, lr=rate, checkpoint=path, **how)
+    network.requires_grad_().eval()
+    return pretrained._replace(network=network, labels=tuple(labels)), history
+
+
+class _Augmented(Dataset):
+    """A data set with an augmentation that depends on the seed, the epoch and the index alone; asked for (epoch, index)."""
+
+    def __init__(self, dataset, augment, seed):
+        self.dataset, self.augment, self.seed = dataset, augment, seed
 
     def __len__(self):
         return len(self.dataset)
 
-    def __getitem__(self, index):
-        clip, label = self.dataset[index]
-        if self.augment is not None:
-            clip = self.augment(clip, np.random.default_rng([*self.key, index]))
-        return clip, label
+    def __getitem__(self, asked):
+        epoch, index = asked
+        generator = np.random.default_rng([self.seed, epoch, index])
+        at_random = getattr(self.dataset, "at_random", None)
+        clip, label = at_random(index, generator) if at_random else self.dataset[index]
+        return (self.augment(clip, generator) if self.augment else clip), label
 
 
-def _save(path, state, settings, history):
-    """Write a checkpoint beside the old one, then put it in its place, so that there is always a whole one."""
-    saved = {name: part.state_dict() for name, part in state.items()}
-    torch.save(dict(saved, settings=settings, history=history), f"{path}.new")
-    os.replace(f"{path}.new", path)
+def _part(batches, epoch):
+    """This process's part of each batch, as pairs of the epoch and an index."""
+    for batch in batches:
+        mine = batch.reshape(processes.count(), -1)[processes.rank()]
+        yield [(epoch, index) for index in mine.tolist()]
 
 
-def _resume(path, state, settings, device):
-    """Load a checkpoint into `state`, if there is one; the history so far."""
-    if not os.path.exists(path):
+def _some(iterator, count):
+    """The next `count` items; `itertools.islice` would ask for one more."""
+    for _ in range(count):
+        yield next(iterator)
+
+
+def _tried(network, clips, batch_size, device, workers):
+    """The share of clips right. Several processes ask about a part each, all with the first one's statistics."""
+    processes.agree(network)
+    mine = Subset(clips, range(processes.rank(), len(clips), processes.count()))
+    right = 0
+    if len(mine):
+        logits, labels = predict(network, mine, batch_size, device, workers)
+        right = (logits.argmax(1) == labels).sum().item()
+    (right,) = processes.add_up([right], device)
+    return right / len(clips)
+
+
+def _told(line, epochs, tests):
+    """An epoch in one line."""
+    tried = "  ".join(f"{name} {line[name]:6.1%}" for name in ("train", *tests))
+    return (
+        f"epoch {line['epoch']:2}/{epochs}  loss {line['loss']:.3f}  {tried}  "
+        f"{line['seconds']:.0f} s, {line['waited']:.0%} of the training waiting for clips"
+    )
+
+
+def _resume(path, state, settings):
+    """Load a checkpoint into `state`, if there is one; the history so far. Only the first process reads the file."""
+    mine = processes.rank() == 0 and os.path.exists(path)
+    saved = processes.from_first(torch.load(path, map_location="cpu", weights_only=True) if mine else None)
+    if saved is None:
         return []
-    saved = torch.load(path, map_location=device, weights_only=True)
     if saved["settings"] != settings:
         raise ValueError(f"{path} is of a run with {saved['settings']}, not {settings}: delete it or name another file")
     for name, part in state.items():
         part.load_state_dict(saved[name])
     return saved["history"]
+
+
+def main(arguments=None):
+    """The command; 0 if a network was trained and saved, 2 if it could not be, 130 if it was interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.training", description="Teach a trained network your own classes.")
+    parser.add_argument("folder", help="a folder that holds a folder of videos for each class")
+    parser.add_argument("--out", default="mine.pt", help="the file to write, for helpers.classify --weights; default: %(default)s")
+    parser.add_argument("--test", metavar="FOLDER", help="a folder of the same classes to test with; default: a share of the first")
+    parser.add_argument("--share", type=float, default=0.25, help="of each class, set aside to test with; default: %(default)s")
+    parser.add_argument("--weights", default="stickfigures", help="to begin with; the names that helpers.classify knows")
+    parser.add_argument("--frozen", type=int, default=4, help="epochs of the last layer alone, default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=8, help="epochs of all layers after that, default: %(default)s")
+    parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate of all layers, default: %(default)s")
+    parser.add_argument("--batch", type=int, default=16, help="clips a step, over all processes; default: %(default)s")
+    parser.add_argument("--side", type=int, default=112, help="pixels of the square that the network sees, default: %(default)s")
+    parser.add_argument("--no-mirror", action="store_true", help="left and right matter: do not swap them")
+    parser.add_argument("--balance", action="store_true", help="let the mistakes in rare classes count more")
+    parser.add_argument("--workers", type=int, default=2, help="processes that decode videos meanwhile, default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="another one, another run; default: %(default)s")
+    parser.add_argument("--device", type=classify.device, help="cuda, mps or cpu, default: the first of these that is there")
+    options = parser.parse_args(arguments)
+    with processes.together(options.device or classify.best_device()) as device:
+        try:
+            _fine_tune_folder(options, device)
+        except (ValueError, OSError, weights.WeightsError, VideoError) as error:
+            print(error, file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("Stopped. The same command goes on after the last whole epoch.", file=sys.stderr)
+            return 130
+    return 0
+
+
+def _fine_tune_folder(options, device):
+    """From a folder to a saved network, as the command does it."""
+    pretrained = weights.load(options.weights)
+    clip = dict(frames=pretrained.frames, rate=pretrained.rate)
+    first = processes.rank() == 0
+    found = processes.from_first(_look_through(options.folder, clip) if first else None)
+    if options.test:
+        tested = processes.from_first(_look_through(options.test, clip) if first else None)
+        if tested.classes != found.classes:
+            raise ValueError(f"{options.test} has other classes: {', '.join(tested.classes)}, not {', '.join(found.classes)}")
+        training, testing = found.videos, tested.videos
+    else:
+        training, testing = folders.split(found.videos, options.share, options.seed)
+    train_set, test_set = (folders.VideoClips(videos, **clip, side=options.side) for videos in (training, testing))
+    labels = [video.label for video in training]
+    how = dict(seed=options.seed, workers=options.workers, device=device, checkpoint=f"{options.out}.checkpoint")
+    how |= dict(batch_size=min(options.batch, len(training) // processes.count() * processes.count()))
+    how |= dict(augment=None if options.no_mirror else mirror)
+    how |= dict(class_weights=class_weights(labels, len(found.classes)) if options.balance else None)
+    how |= dict(frozen=options.frozen, epochs=options.epochs, lr=options.lr, about=_about(options, training))
+    if first:
+        print(f"{len(training)} videos of {len(found.classes)} classes to train on, {len(testing)} to test with.", flush=True)
+    tuned, _ = fine_tune(pretrained, train_set, test_set, found.classes, **how)
+    if first:
+        table = confusion(*predict(tuned.network, test_set, device=device, workers=options.workers))
+        right = table.trace().item() / len(testing)
+        weights.save(options.out, tuned._replace(
+            trained_on=f"{pretrained.trained_on} Then on {len(training)} videos of {len(found.classes)} classes.",
+            score=f"{right:.1%} of {len(testing)} other videos right, one clip each.", side=options.side,
+        ))  # fmt: skip
+        _print_confusion(table, found.classes)
+        print(f"{right:.1%} of {len(testing)} videos right. Saved as {options.out}: python -m helpers.classify --weights {options.out} FILE")
+
+
+def _look_through(folder, clip):
+    """`folders.look_through`, the files that cannot be read told."""
+    found = folders.look_through(folder, **clip)
+    for problem in found.bad:
+        print(f"skipped: {problem}", file=sys.stderr)
+    if found.bad:
+        print(f"{len(found.bad)} of {len(found.bad) + len(found.videos)} files in {folder} skipped.", file=sys.stderr, flush=True)
+    return found
+
+
+def _about(options, videos):
+    """What a checkpoint has to agree with, beyond the settings of `train`."""
+    names = "\n".join(f"{os.path.relpath(video.path, options.folder)} {os.path.getsize(video.path)}" for video in videos)
+    return f"{options.weights}, side {options.side}, videos {zlib.crc32(names.encode(errors='surrogateescape'))}"
+
+
+def _print_confusion(table, classes):
+    """Which class was taken for which, the mistakes after the hits."""
+    width = max(map(len, classes))
+    for name, row in zip(classes, table.tolist()):
+        others = ", ".join(f"{count} {classes[k]}" for k, count in sorted(enumerate(row), key=lambda p: -p[1]) if count and classes[k] != name)
+        print(f"{name:{width}} {row[classes.index(name)]:4} of {sum(row)} right{'; taken for: ' if others else ''}{others}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

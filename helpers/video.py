@@ -217,12 +217,17 @@ def denormalize(x):
     return x.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 3, 0)
 
 
-def preprocess(clip):
+def preprocess(clip, side=112):
     """Everything between a decoded clip and the network: resize, crop, normalise.
 
-    uint8 (T, H, W, 3) to float (3, T, 112, 112), equal to torchvision's preset for its video networks.
+    uint8 (T, H, W, 3) to float (3, T, side, side); with a side of 112 equal to torchvision's preset for its video networks.
     """
-    return normalize(center_crop(resize(clip)))
+    return normalize(center_crop(resize(clip, resized(side)), side))
+
+
+def resized(side):
+    """The height and width to which frames are scaled before squares of `side` pixels are cut out: (128, 171) for 112."""
+    return round(side * 128 / 112), round(side * 171 / 112)
 
 
 def _channels(values):

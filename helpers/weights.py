@@ -4,7 +4,10 @@ Weights without the labels that they were trained with are numbers without a mea
 were scaled in another way give wrong answers without a warning. So the three come as one.
 """
 
+import functools
+import io
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +19,9 @@ from torchvision.models.video import MC3_18_Weights, R2Plus1D_18_Weights, R3D_18
 
 from helpers import video
 from helpers.download import DownloadError, fetch, offline
-from helpers.networks import NETWORKS, r2plus1d_18
+from helpers.networks import NETWORKS
 
-__all__ = ["ASSETS", "NAMES", "Pretrained", "WeightsError", "load", "offline"]
+__all__ = ["ASSETS", "NAMES", "Pretrained", "WeightsError", "build", "load", "offline", "save", "write"]
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -38,13 +41,32 @@ class Pretrained(NamedTuple):
     rate: float  #: of these frames, a second
     trained_on: str  #: one sentence
     score: str  #: one sentence
+    architecture: dict  #: what `build` made the network from, but for the number of classes
+    side: int = 112  #: of what `preprocess` cuts out, in pixels
+
+
+def build(classes, network, width=64, paper_widths=False, eps=1e-5):
+    """A network without trained weights, in eval mode; the reader's stream of random numbers is left as it was.
+
+    Args:
+        classes: how many logits.
+        network: a name in `networks.NETWORKS`.
+        width, paper_widths: as for `networks.video_resnet`.
+        eps: of the batch norms.
+    """
+    with torch.random.fork_rng(devices=[]):
+        made = NETWORKS[network](classes, width, paper_widths).eval()
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.eps = eps
+    return made
 
 
 def load(name="stickfigures"):
     """The trained network of this name.
 
     Args:
-        name: one of `NAMES`. "stickfigures" lies in this repository; all others are downloaded once and kept where
+        name: one of `NAMES`, or the path of a file that `save` wrote. "stickfigures" lies in this repository; all others are downloaded once and kept where
             torch.hub keeps its files:
 
             - "kinetics400", "kinetics400-mc3_18", "kinetics400-r3d_18": torchvision's R(2+1)D-18 (120 MB), MC3-18 (45 MB)
@@ -63,31 +85,87 @@ def load(name="stickfigures"):
     """
     if name == "stickfigures":
         return _stickfigures()
+    if os.path.isfile(name):
+        return _saved(name)
     if name not in SOURCES:
-        raise ValueError(f"unknown weights {name!r}; choose from {', '.join(NAMES)}")
+        raise ValueError(f"unknown weights {str(name)!r}; choose from {', '.join(NAMES)}, or name a file")
     source = SOURCES[name]
-    with torch.random.fork_rng(devices=[]):  # building uses random numbers, which are the reader's
-        network = NETWORKS[source.network](source.classes, paper_widths=source.paper_widths).eval()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            module.eps = source.eps
-    file, state = _state(source)
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{file} does not fit {source.network}: {_line(error)}") from error
-    how = dict(preprocess=video.preprocess, frames=source.frames, rate=source.rate)
-    return Pretrained(name, network, source.labels, **how, trained_on=source.trained_on, score=source.score)
-
-
-def _state(source):
-    """The file of a source and what is in it, or a `WeightsError`."""
+    architecture = dict(network=source.network, width=64, paper_widths=source.paper_widths, eps=source.eps)
+    network = build(source.classes, **architecture)
     try:
         file = fetch(source.address, source.sha256)
     except DownloadError as error:
         raise WeightsError(f"{error} The weights 'stickfigures' need no download.") from error
+    _fill(network, _read(file), file, source.network)
+    return Pretrained(
+        name, network, source.labels, video.preprocess, source.frames, source.rate, source.trained_on, source.score, architecture
+    )
+
+
+def save(path, pretrained):
+    """Write a trained network and what belongs to it to a file, which `load` takes by its path.
+
+    Args:
+        path: where to; an existing file is replaced.
+        pretrained: a `Pretrained`; its name is not kept, for the file has one.
+
+    Raises:
+        OSError: the file cannot be written; what was there before is still whole.
+    """
+    about = pretrained._asdict()
+    state = {name: tensor.cpu() for name, tensor in pretrained.network.state_dict().items()}
+    kept = {name: about[name] for name in ("frames", "rate", "trained_on", "score", "architecture", "side")}
+    write(dict(kept, labels=list(pretrained.labels), state=state), path)
+
+
+def write(value, path):
+    """Write with torch.save, beside what is there first, then in its place, so that there is always a whole file.
+
+    Raises:
+        OSError: of the disk, a full one for example; what was there before is left, and nothing else.
+    """
+    content = io.BytesIO()
+    torch.save(value, content)
+    new = f"{os.fspath(path)}.new"
     try:
-        return file, torch.load(file, map_location="cpu", weights_only=True)
+        with open(new, "wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError as error:
+        if os.path.exists(new):
+            os.remove(new)
+        before = ", and what was there before is still whole" if os.path.exists(path) else ""
+        raise OSError(error.errno, f"cannot be written ({error.strerror}){before}; make room, and run the same again", os.fspath(path)) from error
+
+
+def _saved(path):
+    """What `save` wrote."""
+    saved = _read(path)
+    try:
+        about = {name: saved[name] for name in ("frames", "rate", "trained_on", "score", "architecture", "side")}
+        labels, state = tuple(saved["labels"]), saved["state"]
+        network = build(len(labels), **about["architecture"])
+    except (KeyError, TypeError, ValueError) as error:
+        remedy = "Name a file that helpers.weights.save or python -m helpers.training has written"
+        raise WeightsError(f"{path} holds no network together with its labels and its preprocessing ({_line(error)}). {remedy}.") from error
+    _fill(network, state, path, about["architecture"]["network"])
+    preprocess = functools.partial(video.preprocess, side=about["side"])
+    return Pretrained(os.fspath(path), network, labels, preprocess, **about)
+
+
+def _fill(network, state, file, name):
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{file} does not fit {name}: {_line(error)}") from error
+
+
+def _read(file):
+    """What is in a file, or a `WeightsError`."""
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # says how to open it all the same, and should not
         reason = "it holds more than tensors, or something else. Do not open it in another way"
         raise WeightsError(f"{file} cannot be read safely: {reason}.") from error
@@ -101,10 +179,9 @@ def _line(error):
 
 def _stickfigures():
     report = json.loads((ASSETS / "stickfigures.json").read_text(encoding="utf-8"))
-    state = torch.load(ASSETS / "stickfigures.pt", map_location="cpu", weights_only=True)
-    with torch.random.fork_rng(devices=[]):
-        network = r2plus1d_18(len(report["labels"]), report["width"]).eval()
-    network.load_state_dict(state)  # half precision on disk, copied into float32
+    architecture = dict(network="r2plus1d_18", width=report["width"], paper_widths=False, eps=1e-5)
+    network = build(len(report["labels"]), **architecture)
+    network.load_state_dict(_read(ASSETS / "stickfigures.pt"))  # half precision on disk, copied into float32
     return Pretrained(
         name="stickfigures",
         network=network,
@@ -114,6 +191,7 @@ def _stickfigures():
         rate=15.0,
         trained_on=f"Trained on {report['training_clips']:,} drawn clips of stick figures, and on nothing else.",
         score=f"{report['accuracy_stored']:.1%} of {report['test_clips']} other drawn clips right.",
+        architecture=architecture,
     )
 
 

@@ -1,0 +1,78 @@
+"""Several processes that train one network, as torchrun starts them. Without torchrun there is one, which is the first.
+
+torchrun tells each process its number and how to meet the others through environment variables; gloo carries gradients
+between CPUs, nccl between GPUs. See notebook 10.
+"""
+
+import contextlib
+import os
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+
+@contextlib.contextmanager
+def together(device):
+    """Meet the other processes, if torchrun has started any, and part from them at the end.
+
+    Args:
+        device: on which each is to compute; "cuda" gives each process of a machine a GPU of its own.
+
+    Yields:
+        The device of this process.
+    """
+    device = torch.device(device)
+    if "WORLD_SIZE" not in os.environ:
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        distributed.destroy_process_group()
+
+
+def count():
+    """How many processes train together."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def rank():
+    """The number of this process; 0 is the one that prints and writes."""
+    return distributed.get_rank() if count() > 1 else 0
+
+
+def averaged(network):
+    """The network, its gradients averaged over all processes where there are several."""
+    if count() == 1:
+        return network
+    return DistributedDataParallel(network)
+
+
+def add_up(numbers, device):
+    """Numbers of this process and their counterparts in the others, added up."""
+    if count() == 1:
+        return numbers
+    kind = torch.float32 if torch.device(device).type == "mps" else torch.float64
+    total = torch.tensor(numbers, dtype=kind, device=device)
+    distributed.all_reduce(total)
+    return total.tolist()
+
+
+def agree(network):
+    """Give every process the first one's buffers: while training, each gathers batch norm statistics of its own clips."""
+    if count() > 1:
+        for buffer in network.buffers():
+            distributed.broadcast(buffer, src=0)
+
+
+def from_first(value):
+    """What the first process holds, for all of them."""
+    box = [value]
+    if count() > 1:
+        distributed.broadcast_object_list(box, src=0)
+    return box[0]
