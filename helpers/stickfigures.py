@@ -303,6 +303,7 @@ class StickFigures(torch.utils.data.Dataset):
         clips: how many.
         seed: another seed, other clips: one for training, one for testing.
         frames, size, seconds, stage: as in `scene`.
+        actions: which, one after another; those of `ACTIONS` or of `MORE_ACTIONS`.
         paired: if true, each clip of "lower arms", "stand up" and "moonwalk" is the clip before it played backwards,
             noise included. A network that pools over single frames then gets exactly half of these pairs right.
         transform: applied to the clip, a uint8 tensor of shape (T, H, W, 3); without it that tensor is returned.
@@ -311,22 +312,22 @@ class StickFigures(torch.utils.data.Dataset):
         ValueError: if `paired` and `clips` is no multiple of the number of actions.
     """
 
-    actions = ACTIONS
-
-    def __init__(self, clips, seed=0, frames=16, size=112, seconds=SECONDS, stage=1.0, paired=False, transform=None):
-        if paired and clips % len(ACTIONS):
-            raise ValueError(f"paired clips come in multiples of {len(ACTIONS)}, {clips} is none")
-        self.clips, self.seed, self.paired, self.transform = clips, seed, paired, transform
+    def __init__(
+        self, clips, seed=0, frames=16, size=112, seconds=SECONDS, stage=1.0, paired=False, transform=None, actions=ACTIONS
+    ):  # fmt: skip
+        if paired and clips % len(actions):
+            raise ValueError(f"paired clips come in multiples of {len(actions)}, {clips} is none")
+        self.clips, self.seed, self.paired, self.transform, self.actions = clips, seed, paired, transform, actions
         self.settings = dict(frames=frames, size=size, seconds=seconds, stage=stage)
 
     def __len__(self):
         return self.clips
 
     def __getitem__(self, index):
-        """The clip and its label, an index into `ACTIONS`."""
+        """The clip and its label, an index into `actions`."""
         if not 0 <= index < self.clips:
             raise IndexError(f"clip {index} of {self.clips}")
-        label = index % len(ACTIONS)
-        partner = index - 1 if self.paired and ACTIONS[label] in REVERSE_OF else index
-        clip = torch.from_numpy(scene(ACTIONS[label], self.seed, partner, **self.settings).film.copy())
+        label = index % len(self.actions)
+        partner = index - 1 if self.paired and self.actions[label] in REVERSE_OF else index
+        clip = torch.from_numpy(scene(self.actions[label], self.seed, partner, **self.settings).film.copy())
         return (self.transform(clip) if self.transform else clip), label

@@ -222,6 +222,8 @@ def fine_tune(pretrained, train_set, test_set, labels, *, frozen=4, epochs=8, lr
             network.requires_grad_()
             if stage == "frozen":
                 freeze(network)
+            if processes.rank() == 0:
+                print({"frozen": "the last layer alone", "all": "all layers"}[stage], flush=True)
             path = checkpoint and f"{checkpoint}.{stage}"
             history += train(network, train_set, test_set, count, lr=rate, checkpoint=path, **how)
     network.requires_grad_().eval()
@@ -309,7 +311,7 @@ def main(arguments=None):
     parser.add_argument("--balance", action="store_true", help="let the mistakes in rare classes count more")
     parser.add_argument("--workers", type=int, default=2, help="processes that decode videos meanwhile, default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="another one, another run; default: %(default)s")
-    parser.add_argument("--device", type=classify.device, help="cuda, mps or cpu, default: the first of these that is there")
+    parser.add_argument("--device", type=classify.named_device, help="cuda, mps or cpu, default: the first of these that is there")
     options = parser.parse_args(arguments)
     with processes.together(options.device or classify.best_device()) as device:
         try:

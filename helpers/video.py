@@ -410,7 +410,7 @@ class _Reader:
     def picture(self):
         """The frame shown as an array (H, W, 3), RGB, upright."""
         width, height = self.size
-        pixels = self.shown.to_ndarray(format="rgb24", width=width, height=height)
+        pixels = self.shown.to_ndarray(format="rgb24", width=width, height=height, threads=1)
         matrix = self.shown.side_data.get("DISPLAYMATRIX")
         if matrix is None:
             return pixels

@@ -88,7 +88,7 @@ def load(name="stickfigures"):
     if os.path.isfile(name):
         return _saved(name)
     if name not in SOURCES:
-        raise ValueError(f"unknown weights {str(name)!r}; choose from {', '.join(NAMES)}, or name a file")
+        raise ValueError(f"unknown weights {str(name)!r}; choose from {', '.join(NAMES)}, or name a file that is there")
     source = SOURCES[name]
     architecture = dict(network=source.network, width=64, paper_widths=source.paper_widths, eps=source.eps)
     network = build(source.classes, **architecture)
