@@ -362,3 +362,93 @@ def load_features(answer):
         answer(network(5), {name: tensor for name, tensor in state.items() if not name.startswith("fc")})
 
     return _check("load_features", answer, attempt)
+
+
+def ceiling(answer):
+    """Notebook 09: the highest accuracy without the order of frames, from the number of actions and of reversed pairs."""
+
+    def attempt():
+        assert answer(10, 0) == 1, "Without pairs nothing is out of reach."
+        assert answer(2, 1) == 0.5, "Two actions that are each other's reverse: of every two clips one can be right."
+        for actions, pairs in [(10, 3), (4, 2), (7, 1), (400, 25)]:
+            right = (actions - pairs) / actions
+            assert abs(answer(actions, pairs) - right) < 1e-9, f"Of {actions} actions with {pairs} pairs, {right:.4g} can be had."
+
+    return _check("ceiling", answer, attempt)
+
+
+class _FrameByFrame(nn.Module):
+    """Looks at single frames and takes the mean; in train mode its answers differ from call to call."""
+
+    def __init__(self):
+        super().__init__()
+        self.frame = nn.Sequential(nn.Conv3d(3, 8, (1, 3, 3)), nn.ReLU(), nn.Dropout(0.5), nn.AdaptiveAvgPool3d(1))
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x):
+        if x.ndim != 5:
+            raise ValueError("a network takes a batch (B, C, T, H, W), a batch of one for example")
+        return self.fc(self.frame(x).flatten(1))
+
+
+def order_matters(answer):
+    """Notebook 09: whether a network's logits for a clip (C, T, H, W) depend on the direction of time."""
+
+    def attempt():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            clip = torch.randn(3, 6, 8, 8)
+            blind, seeing = _FrameByFrame(), _FrameByFrame()
+            seeing.frame[0] = nn.Conv3d(3, 8, 3)
+            for mode in (False, True):
+                blind.train(mode), seeing.train(mode)
+                assert answer(seeing, clip) in (True, 1), "A 3D convolution changes its answer when a clip is played backwards."
+                hint = "Ask in eval mode: dropout answers differently each time." if mode else "Allow for rounding: compare with torch.allclose."
+                assert answer(blind, clip) in (False, 0), f"A mean over single frames does not depend on their order. {hint}"
+                assert blind.training == seeing.training == mode, "Put the network back into the mode in which it came."
+            still = clip[:, :1].expand(-1, 6, -1, -1)
+            assert not answer(seeing, still), "A clip of equal frames is its own reverse."
+            sideways = torch.randn(3, 1, 8, 8)
+            assert not answer(seeing.__class__().eval(), sideways), "Turn the axis of time, which is the second of (C, T, H, W)."
+
+    return _check("order_matters", answer, attempt)
+
+
+def on_both_sides(answer):
+    """Notebook 10: recordings that stand in two lists of names as UCF101 gives them."""
+
+    def attempt():
+        given = answer(["v_Archery_g03_c01.avi", "v_Archery_g04_c01.avi"], ["v_Archery_g03_c02.avi", "v_Archery_g05_c01.avi"])
+        assert isinstance(given, set), "Return a set."
+        assert given == {"v_Archery_g03"}, f"Cut 1 and cut 2 of v_Archery_g03 stand on two sides; you say {given or 'nothing'}."
+        assert answer(["v_Bow_g01_c01.avi"], ["v_Kick_g01_c01.avi"]) == set(), "g01 of another class is another recording."
+        assert answer(["v_A_g1_c1.avi"], ["v_A_g10_c1.avi"]) == set(), "g1 is not g10."
+        assert answer(["a_c01_g02_c11.mp4"], ["a_c01_g02_c03.mp4"]) == {"a_c01_g02"}, "Cut off the last _c only."
+
+    return _check("on_both_sides", answer, attempt)
+
+
+def accumulate(answer):
+    """Notebook 10: the gradient of a whole batch, from its parts."""
+
+    def attempt():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = nn.Sequential(nn.Conv3d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 5))
+            x, label = torch.randn(10, 3, 4, 6, 6), torch.arange(10) % 5
+        sizes = []
+        network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+        for parts in (1, 2, 3, 4, 10):
+            network.zero_grad()
+            F.cross_entropy(network(x), label).backward()
+            right = [p.grad.clone() for p in network.parameters()]
+            sizes.clear()
+            answer(network, x, label, parts)  # the gradients of before are still there
+            assert sum(sizes) == 10 and max(sizes) <= -(-10 // parts), f"With {parts} parts the network was given {sizes} clips."
+            for p, wanted in zip(network.parameters(), right):
+                twice = torch.allclose(p.grad, 2 * wanted, atol=1e-5)
+                assert not twice, "Gradients add up: set those of before to zero first."
+                hint = "Weigh each part by its share of the clips." if 10 % parts else "A mean of means, each over a part."
+                assert torch.allclose(p.grad, wanted, atol=1e-5), f"With {parts} parts the gradient is another. {hint}"
+
+    return _check("accumulate", answer, attempt)

@@ -147,7 +147,9 @@ if __name__ == "__main__":
     for number in (4, 6):
         network_map(number, "layer1", "layer2", "layer3", "layer4")
     network_map(5, "stem", "layer1", "layer2", "layer3", "layer4", "mean", "fc")
-    network_map(7, "stem", "layer1", "layer2", "layer3", "layer4", "fc")
+    for number in (7, 9):
+        network_map(number, "stem", "layer1", "layer2", "layer3", "layer4", "fc")
+    network_map(10, "fc")
     axes_of_a_clip()
     pipeline()
     classified()

@@ -8,6 +8,7 @@ import re
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from torchvision.models import video as video_networks
 
@@ -29,8 +30,38 @@ RIGHT = {
     "frames_left": lambda kinds, frames: frames_left(kinds, frames),
     "mend": lambda state, network: mended(state, network),
     "load_features": lambda network, state: load_all_but(network, state, {"fc.weight", "fc.bias"}),
+    "ceiling": lambda actions, pairs: 1 - pairs / actions,
+    "order_matters": lambda network, clip: backwards_differs(network, clip),
+    "on_both_sides": lambda training, testing: recordings(training) & recordings(testing),
+    "accumulate": lambda network, x, label, parts: in_parts(network, x, label, parts),
 }
 WRONG = {
+    "ceiling": [
+        (lambda actions, pairs: 0.7, "Without pairs nothing"),
+        (lambda actions, pairs: (actions - 2 * pairs) / actions, "of every two clips one can be right"),
+        (lambda actions, pairs: (actions - pairs) / max(actions, 2) if actions < 11 else 0.9, "400 actions"),
+    ],
+    "order_matters": [
+        (lambda network, clip: True, "A mean over single frames"),
+        (lambda network, clip: False, "A 3D convolution changes"),
+        (lambda network, clip: bool((network(clip[None]) != network(clip.flip(1)[None])).any()), "Allow for rounding|Ask in eval mode"),
+        (lambda network, clip: backwards_differs(network, clip, stay=True), "Put the network back"),
+        (lambda network, clip: backwards_differs(network, clip, axis=2), "does not depend on their order|Turn the axis of time"),
+        (lambda network, clip: network(clip), "ValueError: a network takes a batch"),
+    ],
+    "on_both_sides": [
+        (lambda training, testing: [], "Return a set"),
+        (lambda training, testing: set(training) & set(testing), "stand on two sides; you say nothing"),
+        (lambda training, testing: {n.split("_c")[0] for n in training} & {n.split("_c")[0] for n in testing}, "Cut off the last _c only"),
+        (lambda training, testing: {n[-11:-8] for n in training} & {n[-11:-8] for n in testing}, "v_Archery_g03"),
+        (lambda training, testing: {"v_Archery_g03"} if len(training) == 2 else {"g"}, "another recording"),
+    ],
+    "accumulate": [
+        (lambda network, x, label, parts: in_parts(network, x, label, 1), "With 2 parts the network was given"),
+        (lambda network, x, label, parts: in_parts(network, x, label, parts, weigh=False), "Weigh each part by its share"),
+        (lambda network, x, label, parts: in_parts(network, x, label, parts, clear=False), "Gradients add up"),
+        (lambda network, x, label, parts: in_parts(network, x, label, parts, scale=2), "A mean of means|Gradients add up"),
+    ],
     "frame_at": [
         (lambda times, moment: bisect.bisect_left(times, moment) - 1, "At the very moment"),
         (lambda times, moment: min(range(len(times)), key=lambda k: abs(times[k] - moment)), "the nearest frame is not meant"),
@@ -200,6 +231,28 @@ class Whole(nn.Module):
 
     def forward(self, x):
         return self.fc(self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x))))).mean((2, 3, 4)))
+
+
+def backwards_differs(network, clip, axis=1, stay=False):
+    mode = network.training
+    network.eval()
+    with torch.no_grad():
+        one, other = network(clip[None]), network(clip.flip(axis)[None])
+    if not stay:
+        network.train(mode)
+    return not torch.allclose(one, other, atol=1e-5)
+
+
+def recordings(names):
+    return {name.rpartition("_c")[0] for name in names}
+
+
+def in_parts(network, x, label, parts, weigh=True, clear=True, scale=1):
+    if clear:
+        network.zero_grad()
+    for some, theirs in zip(x.chunk(parts), label.chunk(parts)):
+        share = len(some) / len(x) if weigh else 1 / parts
+        (scale * share * F.cross_entropy(network(some), theirs)).backward()
 
 
 def group_kinds(name):

@@ -51,6 +51,22 @@ def test_four_frames_from_first_to_last_beside_the_answers():
     assert figure.get_suptitle() == "A walk"
 
 
+@pytest.mark.parametrize("columns", [["a", "b"], ["jumping jacks", "arm circles"] * 4])
+def test_a_matrix_writes_every_number_in_its_cell(columns):
+    values = np.arange(3 * len(columns)).reshape(3, -1)
+    figure = plots.matrix(values, ["x", "y", "z"], columns, "{:.0f}".format, values / 10)
+    (axes,) = figure.get_axes()
+    assert np.allclose(axes.images[0].get_array(), values / 10)
+    assert [(text.get_text(), *text.get_position()) for text in axes.texts] == [
+        (f"{values[row, column]}", column, row) for row in range(3) for column in range(len(columns))
+    ]
+    assert [label.get_text() for label in axes.get_xticklabels()] == columns
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["x", "y", "z"]
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_rotation() == 0]
+    assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:]))
+
+
 def test_shares_by_clip_are_drawn_as_numbers():
     shares = np.array([[0.7, 0.2, 0.1], [0.25, 0.5, 0.25]])
     figure = plots.shares_by_clip(shares, ("walk", "wave", "kick"), [0.0, 2.0], keep=2)

@@ -224,3 +224,39 @@ def test_the_readme_tells_the_score_of_the_report():
     stored = report()
     assert f"{stored['accuracy_stored'] * 100:.1f} % of {stored['test_clips']} unseen clips" in readme
     assert f"({stored['parameters'] / 1e6:.1f} million parameters)" in readme
+
+
+def test_a_saved_network_comes_back_with_all_that_belongs_to_it(tmp_path):
+    start = weights.load()
+    network = weights.build(3, "r2plus1d_18", width=8, paper_widths=True, eps=1e-3)
+    torch.manual_seed(0)
+    for tensor in network.state_dict().values():
+        tensor.copy_(torch.rand(tensor.shape) if tensor.is_floating_point() else tensor + 3)
+    architecture = dict(network="r2plus1d_18", width=8, paper_widths=True, eps=1e-3)
+    mine = start._replace(network=network, labels=("a", "b", "c"), frames=8, rate=7.5, architecture=architecture, side=56)
+    path = tmp_path / "mine.pt"
+    weights.save(path, mine)
+    loaded = weights.load(path)
+    assert loaded.name == str(path) and loaded[2:3] + loaded[4:] == mine[2:3] + mine[4:] and not loaded.network.training
+    assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), loaded.network.state_dict().values(), strict=True))
+    assert {module.eps for module in loaded.network.modules() if isinstance(module, nn.BatchNorm3d)} == {1e-3}
+    frames = torch.randint(0, 256, (8, 100, 120, 3), dtype=torch.uint8)
+    assert loaded.preprocess(frames).shape == (3, 8, 56, 56)
+
+
+def test_a_file_that_holds_something_else_is_named(tmp_path):
+    path = tmp_path / "other.pt"
+    for content in ({"fc.weight": torch.zeros(1)}, torch.zeros(3), [1, 2]):
+        torch.save(content, path)
+        with pytest.raises(weights.WeightsError, match="holds no network together with its labels"):
+            weights.load(str(path))
+    path.write_text("Dear reader")
+    with pytest.raises(weights.WeightsError, match=f"{path} cannot be read"):
+        weights.load(path)
+    assert classify.main(["--weights", str(path), "any.mp4"]) == 2
+    assert classify.main(["--weights", str(tmp_path / "absent.pt"), "any.mp4"]) == 2
+
+
+def test_a_file_cannot_be_written_where_there_is_no_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="cannot be written"):
+        weights.save(tmp_path / "nowhere" / "mine.pt", weights.load())

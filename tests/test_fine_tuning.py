@@ -1,0 +1,149 @@
+"""From a folder of videos to a network that knows its classes, as a user of the command does it; and what can go wrong."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT
+from torch import nn
+
+from helpers import classify, stickfigures, training, video, weights
+
+CLASSES = ("arm circles", "bow")
+
+
+def write_folder(home, seed, recordings):
+    """Two classes, each recording cut into two files, and one file that is no video."""
+    for label, action in enumerate(CLASSES):
+        (home / action).mkdir(parents=True)
+        for k in range(recordings):
+            film = stickfigures.scene(action, seed + label, k, frames=40, size=(96, 128), seconds=40 / 15, stage=0.85).film
+            for cut in (0, 1):
+                video.write_video(home / action / f"v_{label}_g{k:02}_c{cut}.mp4", film[20 * cut :][:20], rate=15)
+    (home / "bow" / "letter.mp4").write_text("Dear reader")
+    return home
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("folder"), 700, recordings=6)
+
+
+SMALL = "--side 32 --frozen 1 --epochs 2 --batch 8 --workers 1 --device cpu".split()
+
+
+def test_two_classes_are_learnt_saved_and_recognised(folder, tmp_path, capsys):
+    out = tmp_path / "mine.pt"
+    how = "--side 64 --frozen 3 --epochs 4 --batch 8 --workers 2 --device cpu".split()
+    assert training.main([str(folder), "--out", str(out), *how]) == 0
+    told, complaints = capsys.readouterr()
+    assert "letter.mp4: is not a video" in complaints and "1 of 25 files" in complaints
+    assert "16 videos of 2 classes to train on, 8 to test with." in told
+    right = float(re.search(r"([\d.]+)% of 8 videos right\. Saved as", told)[1])
+    assert right >= 75
+    loaded = weights.load(str(out))
+    assert loaded.labels == CLASSES and loaded.side == 64 and f"{right}% of 8 other videos" in loaded.score
+    film = stickfigures.scene("bow", 900, 1, frames=16, size=(96, 128), stage=0.85).film
+    video.write_video(tmp_path / "new.mp4", film, rate=15)
+    assert classify.main(["--weights", str(out), "--device", "cpu", str(tmp_path / "new.mp4")]) == 0
+    answer = capsys.readouterr().out
+    assert "Then on 16 videos of 2 classes." in answer and answer.index("bow") < answer.index("arm circles")
+
+
+def test_a_folder_of_its_own_to_test_with(folder, tmp_path, capsys):
+    other = write_folder(tmp_path / "other", 800, recordings=1)
+    arguments = [str(folder), "--test", str(other), "--out", str(tmp_path / "mine.pt"), *SMALL, "--balance", "--no-mirror"]
+    assert training.main(arguments) == 0
+    assert "24 videos of 2 classes to train on, 4 to test with." in capsys.readouterr().out
+    (other / "bow").rename(other / "clap")
+    assert training.main(arguments) == 2
+    assert "has other classes: arm circles, clap, not arm circles, bow" in capsys.readouterr().err
+
+
+def test_what_cannot_be_done_is_said(folder, tmp_path, capsys, monkeypatch):
+    out = ["--out", str(tmp_path / "mine.pt"), *SMALL]
+    for arguments, words in (
+        ([str(tmp_path / "nowhere"), *out], "nowhere"),
+        ([str(folder / "bow"), *out], "it needs two at least"),
+        ([str(folder), *out, "--weights", "imagenet"], "unknown weights 'imagenet'"),
+        ([str(folder), *out, "--weights", str(folder / "bow" / "letter.mp4")], "cannot be read"),
+        ([str(folder), "--out", str(tmp_path / "no" / "where.pt"), *SMALL], "cannot be written"),
+    ):
+        assert training.main(arguments) == 2, arguments
+        assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+    def interrupted(*arguments, **how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupted)
+    assert training.main([str(folder), *out]) == 130
+    assert "The same command goes on" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_other_videos_is_refused(folder, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "mine.pt"), *SMALL, "--frozen", "1", "--epochs", "0"]
+    assert training.main([str(folder), *out]) == 0
+    assert training.main([str(folder), *out, "--seed", "1"]) == 2
+    assert "is of a run with" in capsys.readouterr().err
+
+
+def test_the_new_head_does_not_depend_on_what_was_drawn_before():
+    heads = []
+    for draw in (1, 2):
+        torch.manual_seed(draw)
+        tuned, history = training.fine_tune(weights.load(), [], {}, CLASSES, frozen=0, epochs=0, seed=5)
+        heads.append(tuned.network.fc.weight.detach().clone())
+        assert history == [] and tuned.labels == CLASSES and not tuned.network.training
+    assert torch.equal(*heads) and heads[0].shape == (2, 128)
+
+
+def test_only_norms_that_are_frozen_stay_in_eval_mode():
+    network = weights.load().network
+    training.freeze(network)
+    training.learn(network)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert len(norms) == 37 and not any(norm.training for norm in norms) and network.training and network.layer1.training
+    network.layer4.requires_grad_()
+    training.learn(network)
+    assert [norm.training for norm in norms].count(True) == sum(isinstance(m, nn.BatchNorm3d) for m in network.layer4.modules())
+
+
+def command(*words, **how):
+    """How a command ended, and what it said."""
+    line = [sys.executable, "-m", *map(str, words)]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, env=os.environ | how)
+
+
+@pytest.mark.slow
+def test_the_command_killed_and_started_again_saves_the_same_weights(folder, tmp_path):
+    def line(name):
+        return ("helpers.training", folder, "--out", tmp_path / f"{name}.pt", *SMALL)
+
+    assert command(*line("whole")).returncode == 0
+    words = [sys.executable, "-m", *map(str, line("killed"))]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as killed:
+        for told in killed.stdout:
+            if told.startswith("epoch  1/2"):
+                killed.kill()
+    assert not (tmp_path / "killed.pt").exists()
+    again = command(*line("killed"))
+    # Of the last layer alone all was done.
+    assert again.returncode == 0 and "epoch  1/1" not in again.stdout and "epoch  2/2" in again.stdout
+    states = [weights.load(str(tmp_path / f"{name}.pt")).network.state_dict() for name in ("whole", "killed")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.slow
+def test_two_processes_fine_tune_together(folder, tmp_path):
+    launch = ("torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m")
+    for _ in range(2):  # the second time everything is in the checkpoint
+        run = command(*launch, "helpers.training", folder, "--out", tmp_path / "two.pt", *SMALL, OMP_NUM_THREADS="1")
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.count("Saved as") == 1 and run.stderr.count("letter.mp4") == 1
+    assert run.stdout.count("epoch") == 0 and weights.load(str(tmp_path / "two.pt")).labels == CLASSES
+    odd = command(*launch, "helpers.training", folder, "--out", tmp_path / "odd.pt", *SMALL, "--batch", "7")
+    assert odd.returncode != 0 and "cannot be shared evenly by 2 processes" in odd.stderr
