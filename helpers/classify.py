@@ -278,8 +278,8 @@ def main(arguments=None):
     parser.add_argument("files", nargs="+", metavar="FILE", help="a video")
     known = f"one of {', '.join(weights.NAMES)}, or a file of your own training; default: %(default)s"
     parser.add_argument("--weights", default="stickfigures", help=known)
-    parser.add_argument("--clips", type=_count, default=5, help="clips of a video that are averaged, default: %(default)s")
-    parser.add_argument("--top", type=_count, default=5, help="answers a video, default: %(default)s")
+    parser.add_argument("--clips", type=at_least_one, default=5, help="clips of a video that are averaged, default: %(default)s")
+    parser.add_argument("--top", type=at_least_one, default=5, help="answers a video, default: %(default)s")
     parser.add_argument("--device", type=named_device, help="cuda, mps or cpu, default: the first of these that is there")
     parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
     parser.add_argument("--over-time", action="store_true", help="what happens when, for a video of any length")
@@ -346,7 +346,8 @@ def named_device(text):
         raise argparse.ArgumentTypeError(f"{text} cannot be used here: {str(error).splitlines()[0]}") from None
 
 
-def _count(text):
+def at_least_one(text):
+    """A whole number from 1 on, for argparse."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")

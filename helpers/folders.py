@@ -1,4 +1,4 @@
-"""A folder of videos, a folder in it for each class, as clips to train on and to test with. Built in notebook 10.
+"""A folder of videos, a folder in it for each class, as clips to train on and to test with. See notebook 10.
 
 Clips are uint8 (T, H, W, 3) when they are cut, float (3, T, side, side) when they are given.
 """
@@ -50,7 +50,7 @@ def look_through(folder, frames=16, rate=15.0):
     if len(classes) < 2:
         raise ValueError(f"{folder} holds {len(classes)} folders: it needs two at least, one for each class, with videos in them")
     files = [(path, label) for label, name in enumerate(classes) for path in _files(Path(folder, name))]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding leaves the interpreter free
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:  # each keeps a clip at full size
         found = list(threads.map(lambda file: _look(*file, frames, rate), files))
     videos = [video for video in found if isinstance(video, Video)]
     bad = [problem for problem in found if isinstance(problem, str)]
@@ -85,7 +85,8 @@ def split(videos, share=0.25, seed=0):
     """Set aside a share of each class to test with; at least one of it, and at least one stays.
 
     Videos that were cut from one recording look alike, so they must not stand on both sides. Where names tell, as those of
-    UCF101 do (`v_Archery_g03_c01.avi` is cut 1 of recording 3), recordings are set aside whole. Built in notebook 10.
+    UCF101 do (`v_Archery_g03_c01.avi` is cut 1 of recording 3), recordings are set aside whole. Where they do not, every
+    file counts as a recording, and only you know better. Built in notebook 10.
 
     Args:
         videos: of `look_through`.

@@ -5,7 +5,9 @@ between CPUs, nccl between GPUs. See notebook 10.
 """
 
 import contextlib
+import datetime
 import os
+import sys
 
 import torch
 from torch import distributed
@@ -21,15 +23,26 @@ def together(device):
 
     Yields:
         The device of this process.
+
+    Raises:
+        ValueError: more processes on this machine than GPUs.
     """
     device = torch.device(device)
     if "WORLD_SIZE" not in os.environ:
         yield device
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        number, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if number >= gpus:
+            raise ValueError(f"process {number + 1} of this machine has no GPU of its own: there are {gpus}")
+        device = torch.device("cuda", number)
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    elif device.type != "cpu":
+        print(f"Several processes cannot share {device}: on the CPU instead.", file=sys.stderr)
+        device = torch.device("cpu")
+    # The first process looks through the folder alone, which takes hours if it is large; the others wait for it.
+    patience = datetime.timedelta(hours=12)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
     try:
         yield device
     finally:

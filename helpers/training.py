@@ -52,12 +52,13 @@ def train(
     Raises:
         ValueError: fewer clips than one batch, a batch that cannot be shared evenly by the processes, or a checkpoint
             written by a run with other settings.
+        weights.WeightsError: a checkpoint that cannot be read.
         OSError: the checkpoint cannot be written; the one before is still whole.
     """
     tests = test_set if isinstance(test_set, dict) else {"test": test_set}
-    steps = len(train_set) // batch_size  # the clips left over differ from epoch to epoch
-    if steps == 0:
+    if not 0 < batch_size <= len(train_set):
         raise ValueError(f"{len(train_set)} clips make no batch of {batch_size}")
+    steps = len(train_set) // batch_size  # the clips left over differ from epoch to epoch
     if batch_size % processes.count():
         raise ValueError(f"a batch of {batch_size} cannot be shared evenly by {processes.count()} processes")
     model = processes.averaged(network.to(device))
@@ -65,7 +66,7 @@ def train(
     optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
     weight = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32, device=device)
-    loss_of = nn.CrossEntropyLoss(weight, label_smoothing=label_smoothing)
+    loss_of = _Loss(weight, label_smoothing)
     settings = dict(seed=seed, epochs=epochs, clips=len(train_set), batch_size=batch_size, lr=lr)
     settings |= dict(weight_decay=weight_decay, label_smoothing=label_smoothing, about=about)
     settings |= dict(augment=getattr(augment, "__qualname__", str(augment)), processes=processes.count(), trained=len(trained))
@@ -90,22 +91,22 @@ def train(
         line |= dict(seconds=time.perf_counter() - started, waited=waited / processes.count() / trained_for)
         history.append(line)
         if processes.rank() == 0:
-            print(_told(line, epochs, tests), flush=True)
             if checkpoint:
                 saved = {name: part.state_dict() for name, part in state.items()}
                 weights.write(dict(saved, settings=settings, history=history), checkpoint)
+            print(_told(line, epochs, tests), flush=True)
     return history
 
 
-def train_epoch(network, batches, optimizer, schedule, loss_of, device):
-    """One step for each batch of (clips, labels). Built in notebook 09.
+def train_epoch(network, loader, optimizer, schedule, loss_of, device):
+    """One step for each batch of (clips, labels) that `loader` gives. Built in notebook 09.
 
     Returns:
         Four sums over the batches: the loss of each clip, clips right, clips, and seconds spent waiting for the next batch.
     """
     loss_sum, right, seen, waited = 0.0, 0, 0, 0.0
     asked = time.perf_counter()
-    for x, label in batches:  # (B, C, T, H, W) and (B,)
+    for x, label in loader:  # (B, C, T, H, W) and (B,)
         waited += time.perf_counter() - asked
         x, label = x.to(device), label.to(device)
         logits = network(x)  # (B, classes)
@@ -133,7 +134,7 @@ def predict(network, dataset, batch_size=16, device="cpu", workers=0):
 
     Built in notebook 09.
     """
-    network.to(device).eval()  # not in inference mode: it could never be trained again
+    network.to(device).eval()  # before inference mode: what is moved inside it cannot be trained
     loader = DataLoader(dataset, batch_size, num_workers=workers)
     with torch.inference_mode():
         results = [(network(x.to(device)).cpu(), label) for x, label in loader]
@@ -188,7 +189,7 @@ def class_weights(labels, classes):
 
 
 def confusion(logits, labels):
-    """How many clips of each class, by row, were taken for each, by column; (classes, classes). Built in notebook 10."""
+    """How many clips of each class, by row, were taken for each, by column; (classes, classes)."""
     classes = logits.shape[1]
     return torch.bincount(labels * classes + logits.argmax(1), minlength=classes**2).view(classes, classes)
 
@@ -216,7 +217,7 @@ def fine_tune(pretrained, train_set, test_set, labels, *, frozen=4, epochs=8, lr
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(how.get("seed", 0))
         replace_head(network, len(labels))
-    history = []
+    history, about = [], f"{how.pop('about', '')}; {frozen} epochs of the last layer alone"
     for stage, count, rate in (("frozen", frozen, 10 * lr), ("all", epochs, lr)):
         if count:
             network.requires_grad_()
@@ -225,9 +226,23 @@ def fine_tune(pretrained, train_set, test_set, labels, *, frozen=4, epochs=8, lr
             if processes.rank() == 0:
                 print({"frozen": "the last layer alone", "all": "all layers"}[stage], flush=True)
             path = checkpoint and f"{checkpoint}.{stage}"
-            history += train(network, train_set, test_set, count, lr=rate, checkpoint=path, **how)
+            history += train(network, train_set, test_set, count, lr=rate, checkpoint=path, about=about, **how)
     network.requires_grad_().eval()
     return pretrained._replace(network=network, labels=tuple(labels)), history
+
+
+class _Loss(nn.CrossEntropyLoss):
+    """Cross-entropy, the mean over the clips of a batch.
+
+    With class weights torch's own divides by their sum in the batch. Then a batch of one class takes no notice of them, and
+    the mean of two halves is not that of the whole.
+    """
+
+    def __init__(self, weight, label_smoothing):
+        super().__init__(weight, reduction="mean" if weight is None else "none", label_smoothing=label_smoothing)
+
+    def forward(self, logits, label):
+        return super().forward(logits, label).mean()
 
 
 class _Augmented(Dataset):
@@ -284,9 +299,11 @@ def _told(line, epochs, tests):
 def _resume(path, state, settings):
     """Load a checkpoint into `state`, if there is one; the history so far. Only the first process reads the file."""
     mine = processes.rank() == 0 and os.path.exists(path)
-    saved = processes.from_first(torch.load(path, map_location="cpu", weights_only=True) if mine else None)
+    saved = processes.from_first(weights.read(path) if mine else None)
     if saved is None:
         return []
+    if not isinstance(saved, dict) or "settings" not in saved:
+        raise ValueError(f"{path} is no checkpoint: delete it or name another file")
     if saved["settings"] != settings:
         raise ValueError(f"{path} is of a run with {saved['settings']}, not {settings}: delete it or name another file")
     for name, part in state.items():
@@ -305,23 +322,23 @@ def main(arguments=None):
     parser.add_argument("--frozen", type=int, default=4, help="epochs of the last layer alone, default: %(default)s")
     parser.add_argument("--epochs", type=int, default=8, help="epochs of all layers after that, default: %(default)s")
     parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate of all layers, default: %(default)s")
-    parser.add_argument("--batch", type=int, default=16, help="clips a step, over all processes; default: %(default)s")
-    parser.add_argument("--side", type=int, default=112, help="pixels of the square that the network sees, default: %(default)s")
+    parser.add_argument("--batch", type=classify.at_least_one, default=16, help="clips a step, over all processes; default: %(default)s")
+    parser.add_argument("--side", type=classify.at_least_one, default=112, help="pixels of the square that the network sees, default: %(default)s")
     parser.add_argument("--no-mirror", action="store_true", help="left and right matter: do not swap them")
     parser.add_argument("--balance", action="store_true", help="let the mistakes in rare classes count more")
     parser.add_argument("--workers", type=int, default=2, help="processes that decode videos meanwhile, default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="another one, another run; default: %(default)s")
     parser.add_argument("--device", type=classify.named_device, help="cuda, mps or cpu, default: the first of these that is there")
     options = parser.parse_args(arguments)
-    with processes.together(options.device or classify.best_device()) as device:
-        try:
+    try:
+        with processes.together(options.device or classify.best_device()) as device:
             _fine_tune_folder(options, device)
-        except (ValueError, OSError, weights.WeightsError, VideoError) as error:
-            print(error, file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print("Stopped. The same command goes on after the last whole epoch.", file=sys.stderr)
-            return 130
+    except (ValueError, OSError, weights.WeightsError, VideoError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on after the last whole epoch.", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -346,13 +363,15 @@ def _fine_tune_folder(options, device):
     how |= dict(class_weights=class_weights(labels, len(found.classes)) if options.balance else None)
     how |= dict(frozen=options.frozen, epochs=options.epochs, lr=options.lr, about=_about(options, training))
     if first:
-        print(f"{len(training)} videos of {len(found.classes)} classes to train on, {len(testing)} to test with.", flush=True)
+        recordings = len({(video.label, folders.recording(video.path)) for video in training})
+        told = f"{len(training)} videos of {recordings} recordings in {len(found.classes)} classes to train on"
+        print(f"{told}, {len(testing)} to test with.", flush=True)
     tuned, _ = fine_tune(pretrained, train_set, test_set, found.classes, **how)
     if first:
         table = confusion(*predict(tuned.network, test_set, device=device, workers=options.workers))
         right = table.trace().item() / len(testing)
         weights.save(options.out, tuned._replace(
-            trained_on=f"{pretrained.trained_on} Then on {len(training)} videos of {len(found.classes)} classes.",
+            trained_on=f"{pretrained.trained_on.replace(', and on nothing else', '')} Then on {len(training)} videos of {len(found.classes)} classes.",
             score=f"{right:.1%} of {len(testing)} other videos right, one clip each.", side=options.side,
         ))  # fmt: skip
         _print_confusion(table, found.classes)

@@ -31,8 +31,9 @@ _SKIP_AHEAD = 10  # seconds; a nearer clip is reached sooner by decoding on than
 class VideoError(Exception):
     """A file that cannot be read or written as a video. The message names it, what is wrong and what to do."""
 
-    def __init__(self, path, problem, remedy):
-        super().__init__(f"{os.fspath(path)}: {problem}. {remedy}.")
+    def __init__(self, path, problem=None, remedy=None):
+        # With one argument it is a whole message: a data loader makes the error of its worker anew from that.
+        super().__init__(path if problem is None else f"{os.fspath(path)}: {problem}. {remedy}.")
 
 
 class VideoInfo(NamedTuple):

@@ -21,7 +21,7 @@ from helpers import video
 from helpers.download import DownloadError, fetch, offline
 from helpers.networks import NETWORKS
 
-__all__ = ["ASSETS", "NAMES", "Pretrained", "WeightsError", "build", "load", "offline", "save", "write"]
+__all__ = ["ASSETS", "NAMES", "Pretrained", "WeightsError", "build", "load", "offline", "read", "save", "write"]
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -96,7 +96,7 @@ def load(name="stickfigures"):
         file = fetch(source.address, source.sha256)
     except DownloadError as error:
         raise WeightsError(f"{error} The weights 'stickfigures' need no download.") from error
-    _fill(network, _read(file), file, source.network)
+    _fill(network, read(file), file, source.network)
     return Pretrained(
         name, network, source.labels, video.preprocess, source.frames, source.rate, source.trained_on, source.score, architecture
     )
@@ -142,12 +142,12 @@ def write(value, path):
 
 def _saved(path):
     """What `save` wrote."""
-    saved = _read(path)
+    saved = read(path)
     try:
         about = {name: saved[name] for name in ("frames", "rate", "trained_on", "score", "architecture", "side")}
         labels, state = tuple(saved["labels"]), saved["state"]
         network = build(len(labels), **about["architecture"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         remedy = "Name a file that helpers.weights.save or python -m helpers.training has written"
         raise WeightsError(f"{path} holds no network together with its labels and its preprocessing ({_line(error)}). {remedy}.") from error
     _fill(network, state, path, about["architecture"]["network"])
@@ -162,8 +162,12 @@ def _fill(network, state, file, name):
         raise WeightsError(f"{file} does not fit {name}: {_line(error)}") from error
 
 
-def _read(file):
-    """What is in a file, or a `WeightsError`."""
+def read(file):
+    """What torch.save has written to a file, tensors and plain values only, on the CPU.
+
+    Raises:
+        WeightsError: the file cannot be read, or not safely.
+    """
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # says how to open it all the same, and should not
@@ -181,7 +185,7 @@ def _stickfigures():
     report = json.loads((ASSETS / "stickfigures.json").read_text(encoding="utf-8"))
     architecture = dict(network="r2plus1d_18", width=report["width"], paper_widths=False, eps=1e-5)
     network = build(len(report["labels"]), **architecture)
-    network.load_state_dict(_read(ASSETS / "stickfigures.pt"))  # half precision on disk, copied into float32
+    network.load_state_dict(read(ASSETS / "stickfigures.pt"))  # half precision on disk, copied into float32
     return Pretrained(
         name="stickfigures",
         network=network,

@@ -41,7 +41,7 @@ def test_two_classes_are_learnt_saved_and_recognised(folder, tmp_path, capsys):
     assert training.main([str(folder), "--out", str(out), *how]) == 0
     told, complaints = capsys.readouterr()
     assert "letter.mp4: is not a video" in complaints and "1 of 25 files" in complaints
-    assert "16 videos of 2 classes to train on, 8 to test with." in told
+    assert "16 videos of 8 recordings in 2 classes to train on, 8 to test with." in told
     right = float(re.search(r"([\d.]+)% of 8 videos right\. Saved as", told)[1])
     assert right >= 75
     loaded = weights.load(str(out))
@@ -50,14 +50,14 @@ def test_two_classes_are_learnt_saved_and_recognised(folder, tmp_path, capsys):
     video.write_video(tmp_path / "new.mp4", film, rate=15)
     assert classify.main(["--weights", str(out), "--device", "cpu", str(tmp_path / "new.mp4")]) == 0
     answer = capsys.readouterr().out
-    assert "Then on 16 videos of 2 classes." in answer and answer.index("bow") < answer.index("arm circles")
+    assert "stick figures. Then on 16 videos of 2 classes." in answer and answer.index("bow") < answer.index("arm circles")
 
 
 def test_a_folder_of_its_own_to_test_with(folder, tmp_path, capsys):
     other = write_folder(tmp_path / "other", 800, recordings=1)
     arguments = [str(folder), "--test", str(other), "--out", str(tmp_path / "mine.pt"), *SMALL, "--balance", "--no-mirror"]
     assert training.main(arguments) == 0
-    assert "24 videos of 2 classes to train on, 4 to test with." in capsys.readouterr().out
+    assert "24 videos of 12 recordings in 2 classes to train on, 4 to test with." in capsys.readouterr().out
     (other / "bow").rename(other / "clap")
     assert training.main(arguments) == 2
     assert "has other classes: arm circles, clap, not arm circles, bow" in capsys.readouterr().err
@@ -71,10 +71,14 @@ def test_what_cannot_be_done_is_said(folder, tmp_path, capsys, monkeypatch):
         ([str(folder), *out, "--weights", "imagenet"], "unknown weights 'imagenet'"),
         ([str(folder), *out, "--weights", str(folder / "bow" / "letter.mp4")], "cannot be read"),
         ([str(folder), "--out", str(tmp_path / "no" / "where.pt"), *SMALL], "cannot be written"),
+        ([str(folder), *out, "--lr", "-1"], "learning rate"),
     ):
         assert training.main(arguments) == 2, arguments
         assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(SystemExit):
+        training.main([str(folder), *out, "--batch", "0"])
+    assert "0 is less than 1" in capsys.readouterr().err
 
     def interrupted(*arguments, **how):
         raise KeyboardInterrupt
@@ -89,6 +93,20 @@ def test_a_checkpoint_of_other_videos_is_refused(folder, tmp_path, capsys):
     assert training.main([str(folder), *out]) == 0
     assert training.main([str(folder), *out, "--seed", "1"]) == 2
     assert "is of a run with" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_number_of_frozen_epochs_is_refused(folder, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "mine.pt"), *SMALL, "--epochs", "1"]
+    assert training.main([str(folder), *out]) == 0
+    assert training.main([str(folder), *out, "--frozen", "0"]) == 2
+    assert "is of a run with" in capsys.readouterr().err
+    for content in (b"half of a", b""):
+        (tmp_path / "mine.pt.checkpoint.frozen").write_bytes(content)
+        assert training.main([str(folder), *out]) == 2
+        assert "mine.pt.checkpoint.frozen cannot be read" in capsys.readouterr().err
+    torch.save([1], tmp_path / "mine.pt.checkpoint.frozen")
+    assert training.main([str(folder), *out]) == 2
+    assert "is no checkpoint" in capsys.readouterr().err
 
 
 def test_the_new_head_does_not_depend_on_what_was_drawn_before():
