@@ -6,6 +6,9 @@ therefore ends with the same weights as one that was not.
 
 Started by torchrun, the same loop runs in several processes (DistributedDataParallel): each takes its part of every batch.
 The loop is built in notebook 09; the rest, and `python -m helpers.training FOLDER`, in notebook 10.
+
+All is float32. Under bfloat16 autocast torch 2.15 gives infinite gradients on a CPU, for convolutions over time where a map
+has two frames left, as that of layer4 has at 16 frames.
 """
 
 import argparse

@@ -9,7 +9,7 @@ import torch
 from conftest import ROOT
 from torch import nn
 
-from helpers.stickfigures import ACTIONS, JOINTS, REVERSE_OF, StickFigures, scene
+from helpers.stickfigures import ACTIONS, JOINTS, MORE_ACTIONS, REVERSE_OF, StickFigures, scene
 
 
 def test_a_clip_is_a_function_of_seed_and_index():
@@ -143,3 +143,19 @@ def test_a_single_frame_does_not_give_the_action_away(capsys):
     pair_found = in_pairs & (answers // 2 == labels // 2)  # now which of the two?
     coin = (answers == labels)[pair_found].float().mean().item()
     assert pair_found.sum() > 500 and abs(coin - 0.5) < 4 * (0.25 / pair_found.sum().item()) ** 0.5
+
+
+@pytest.mark.parametrize("action", MORE_ACTIONS)
+def test_more_actions_move_and_stay_in_the_frame(action):
+    for index in range(10):
+        film, mask, joints = scene(action, 8, index, size=96)
+        assert np.abs(np.diff(joints, axis=0)).max() > 2  # pixels a frame
+        assert joints.min() > 0 and joints.max() < 96 and (mask.reshape(16, -1).sum(1) > 50).all()
+
+
+def test_a_data_set_of_other_actions():
+    clips = StickFigures(10, seed=5, frames=4, size=32, actions=MORE_ACTIONS)
+    assert [label for _, label in clips] == [0, 1, 2, 3, 4] * 2
+    assert np.array_equal(clips[6][0], scene("bow", 5, 6, frames=4, size=32).film)
+    with pytest.raises(ValueError, match="unknown action 'jump'"):
+        scene("jump", 1, 1)
