@@ -442,7 +442,7 @@ def curves(panels):
 
     Args:
         panels: for each panel a dict of title, xlabel, ylabel, log (a logarithmic y axis), beside (the names stand
-            beside it) and lines, a dict that gives for each name x, y and how matplotlib is to draw them.
+            beside it), xticks (places on the x axis) and lines, a dict that gives for each name x, y and how matplotlib is to draw them.
     """
     figure = new_figure(9.6, 3.4)
     for number, panel in enumerate(panels, start=1):
@@ -451,6 +451,8 @@ def curves(panels):
             axes.plot(x, y, label=name, lw=1.8, **how)
         if panel.get("log"):
             axes.set_yscale("log")
+        if panel.get("xticks"):
+            axes.set_xticks(panel["xticks"])
         axes.set_title(panel["title"])
         axes.set(xlabel=panel["xlabel"], ylabel=panel["ylabel"])
         if any(panel["lines"]):  # a single line may go without a name

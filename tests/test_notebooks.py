@@ -136,7 +136,9 @@ def test_every_notebook_links_to_those_beside_it():
         last = BOOKS[name].cells[-1].source
         assert f"Next in the series: [{following[:2]} " in last and f"]({following})" in last, name
     for name in series:
-        assert name in BOOKS[f"solutions/{name}"].cells[0].source if f"solutions/{name}" in BOOKS else name == series[-1]
+        exercises = any("checks." in cell.source for cell in code_cells(BOOKS[name]))
+        assert exercises == (f"solutions/{name}" in BOOKS), name
+        assert not exercises or name in BOOKS[f"solutions/{name}"].cells[0].source, name
     for name, before in zip(series[1:], series):
         assert f"]({before})" in BOOKS[name].cells[0].source, name
 

@@ -209,8 +209,9 @@ def test_residual_block_draws_its_layers_in_order():
 
 def test_curves_are_drawn_with_their_names_and_scales():
     panel = dict(title="loss", xlabel="step", ylabel="loss", log=True, lines={"a": ([0, 1], [2, 3], dict(ls="--")), "b": ([0, 1], [1, 4], {})})
-    figure = plots.curves([panel, panel | dict(log=False, title="again")])
+    figure = plots.curves([panel, panel | dict(log=False, title="again", xticks=(0, 1))])
     first, second = figure.get_axes()
+    assert list(second.get_xticks()) == [0, 1]
     assert [list(line.get_ydata()) for line in first.lines] == [[2, 3], [1, 4]] and first.lines[0].get_linestyle() == "--"
     assert [line.get_label() for line in first.lines] == ["a", "b"]
     assert (first.get_yscale(), second.get_yscale(), second.get_title()) == ("log", "linear", "again")
