@@ -78,10 +78,10 @@ def train(
     history = _resume(checkpoint, state, settings) if checkpoint else []
 
     epochs_left = range(len(history), epochs)
-    order = [batch for epoch in epochs_left for batch in _part(batches(len(train_set), batch_size, seed, epoch), epoch)]
+    order = (batch for epoch in epochs_left for batch in _part(batches(len(train_set), batch_size, seed, epoch), epoch))
     clips = _Augmented(train_set, augment, seed)
     # One loader for all epochs, so that its workers go on while the network is tried.
-    loader = iter(DataLoader(clips, batch_sampler=order, num_workers=workers)) if order else None
+    loader = iter(DataLoader(clips, batch_sampler=order, num_workers=workers)) if epochs_left else None
     for epoch in epochs_left:
         started = time.perf_counter()
         torch.manual_seed(seed * 100_003 + epoch)  # for networks with dropout
