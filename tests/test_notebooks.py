@@ -37,7 +37,7 @@ TWINS = {
     },
     "10_fine_tune_on_your_own_clips.ipynb": {
         "helpers.folders": ["split", "random_crop"],
-        "helpers.training": ["replace_head", "freeze", "learn"],
+        "helpers.training": ["replace_head", "freeze", "learn", "class_weights"],
     },
 }
 

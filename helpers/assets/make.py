@@ -19,7 +19,7 @@ from torch.utils.data import Subset
 from helpers import video
 from helpers.networks import parameters, r2plus1d_18
 from helpers.stickfigures import ACTIONS, StickFigures, scene
-from helpers.training import accuracy, mirror, predict, train
+from helpers.training import accuracy, confusion, mirror, predict, train
 
 HERE = Path(__file__).parent
 RUNS = HERE.parents[1] / "runs"
@@ -86,7 +86,7 @@ def _train(network, number, size, clips, epochs, lr):
         network, Subset(drawn, range(first, first + clips)), watched, epochs, lr=lr, seed=SEED, augment=mirror,
         checkpoint=RUNS / f"stage{number}.pt", about=f"{drawn.settings}, seed {TRAIN}, checksum {_checksum(drawn)}",
     )  # fmt: skip
-    return [{name: round(value, 4) for name, value in line.items() if name != "seconds"} for line in history]
+    return [{name: round(value, 4) for name, value in line.items() if name not in ("seconds", "waited")} for line in history]
 
 
 def _checksum(clips):
@@ -96,11 +96,8 @@ def _checksum(clips):
 
 def _by_action(logits, labels):
     """For each action how many of its clips were taken for each action, most frequent first."""
-    table = {}
-    for number, action in enumerate(ACTIONS):
-        answers = logits[labels == number].argmax(1).bincount(minlength=len(ACTIONS)).tolist()
-        table[action] = {ACTIONS[k]: n for k, n in sorted(enumerate(answers), key=lambda pair: -pair[1]) if n}
-    return table
+    rows = zip(ACTIONS, confusion(logits, labels).tolist())
+    return {action: {ACTIONS[k]: n for k, n in sorted(enumerate(row), key=lambda pair: -pair[1]) if n} for action, row in rows}
 
 
 if __name__ == "__main__":
