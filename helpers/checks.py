@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.video import resnet as reference
 
-from helpers.networks import FAMILY
+from helpers.networks import FAMILY, NETWORKS
 
 
 def _check(name, answer, attempt):
@@ -452,3 +452,47 @@ def accumulate(answer):
                 assert torch.allclose(p.grad, wanted, atol=1e-5), f"With {parts} parts the gradient is another. {hint}"
 
     return _check("accumulate", answer, attempt)
+
+
+def class_activation(answer):
+    """Notebook 11: where the last stage finds a class, (T, H, W), without a gradient."""
+
+    def attempt():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = NETWORKS["r2plus1d_18"](7, 8).eval()
+            nn.init.normal_(network.fc.bias)
+            clip = torch.randn(3, 9, 40, 56)
+        with torch.inference_mode():
+            maps = network.layer4(network.layer3(network.layer2(network.layer1(network.stem(clip[None])))))[0]
+            logits = network(clip[None])[0]
+            for label in (2, 5):
+                heat = answer(network, clip, label)
+                shape, wanted = tuple(heat.shape), tuple(maps.shape[1:])
+                assert shape == wanted, f"Give one number for each place of layer4, {wanted}; yours has {shape}."
+                rest = float(logits[label] - network.fc.bias[label])
+                given = float(heat.mean())
+                assert abs(given - rest) < 1e-3 * abs(rest), f"Its mean is to be the logit without its bias, {rest:.4f}; it is {given:.4f}."
+                right = torch.einsum("c,cthw->thw", network.fc.weight[label], maps)
+                assert torch.allclose(heat, right, atol=1e-4 * float(right.abs().max())), "The mean is right, the places are not."
+
+    return _check("class_activation", answer, attempt)
+
+
+def pointing_game(answer):
+    """Notebook 11: the share of frames whose hottest pixel lies on the figure, from two (T, H, W)."""
+
+    def attempt():
+        heat, mask = torch.zeros(4, 3, 5), torch.zeros(4, 3, 5, dtype=torch.bool)
+        places = [(0, 0), (2, 4), (1, 3), (2, 0)]
+        for k, (row, column) in enumerate(places):
+            heat[k, row, column] = 1.0 + k
+            mask[k, row, column] = k != 2
+            mask[k, 1, 1] = True
+        assert abs(answer(heat, mask) - 0.75) < 1e-6, "In three of four frames the hottest pixel lies on the figure: 0.75."
+        assert abs(answer(heat.flip(0), mask.flip(0)) - 0.75) < 1e-6, "Each frame counts for itself, however hot the others are."
+        assert abs(answer(heat - 10, mask) - 0.75) < 1e-6, "Heat may be negative everywhere; one pixel is the hottest all the same."
+        assert abs(answer(heat, torch.zeros_like(mask))) < 1e-6, "Without a figure nothing can be hit: 0."
+        assert abs(answer(heat, heat == heat.amax()) - 0.25) < 1e-6, "Only the last frame has a figure where it is hottest: 0.25."
+
+    return _check("pointing_game", answer, attempt)

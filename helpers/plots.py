@@ -68,13 +68,14 @@ def add_axes(figure, *where, **how):
         return figure.add_subplot(*where, **how)
 
 
-def film_strip(frames, labels=None, columns=8, title=None):
+def film_strip(frames, labels=None, columns=8, title=None, color=TIME):
     """Frames side by side, in the order of time, in rows of `columns`.
 
     Args:
         frames: uint8 (T, H, W, 3).
         labels: one text for each frame, its time for example.
         title: above all of them.
+        color: of the labels; `INK` where they are no times.
     """
     frames = np.asarray(frames)
     rows = -(-len(frames) // columns)
@@ -82,19 +83,69 @@ def film_strip(frames, labels=None, columns=8, title=None):
     height = rows * (width / columns * frames.shape[1] / frames.shape[2] + (0.25 if labels else 0.05)) + 0.4 * bool(title)
     figure = new_figure(width, height)
     for k, frame in enumerate(frames):
-        draw_frame(add_axes(figure, rows, columns, k + 1), frame, labels[k] if labels else None)
+        draw_frame(add_axes(figure, rows, columns, k + 1), frame, labels[k] if labels else None, color)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
 
 
-def draw_frame(axes, frame, label=None):
-    """One frame on axes of its own, without ticks; the label below it, in the colour of time."""
+def overlaid(frames, heat):
+    """Frames in grey with heat laid over them, from violet to yellow; where there is none they stay grey.
+
+    Args:
+        frames: uint8 (T, H, W, 3).
+        heat: (T, H, W); the largest value is drawn brightest, what is not positive not at all.
+
+    Returns:
+        uint8 (T, H, W, 3).
+    """
+    frames, heat = np.asarray(frames), np.clip(np.asarray(heat, dtype=np.float32), 0, None)
+    share = heat / (heat.max() or 1)
+    grey = frames.mean(-1, keepdims=True) / 255
+    colour = plt.get_cmap("plasma")(0.3 + 0.7 * share)[..., :3]
+    mixed = grey + 0.9 * share[..., None] ** 0.8 * (colour - grey)
+    return (255 * mixed).round().astype(np.uint8)
+
+
+def films_beside_values(films, rows, columns, values, write="{:.0%}".format):
+    """A row for each film: eight of its frames, and numbers beside them, the larger the darker.
+
+    Args:
+        films: for each row uint8 (T, H, W, 3), T at least 8.
+        rows, columns: a text for each film, and for each column of `values`.
+        values: (rows, columns), 0 to 1.
+    """
+    values = np.asarray(values)
+    figure = new_figure(9.6, 0.5 + 0.62 * len(rows))
+    left, right = figure.subfigures(1, 2, width_ratios=(2.1, 1))
+    pictures, numbers = add_axes(left), add_axes(right)
+    gap = 3
+    strips = []
+    for film in films:
+        frames = np.asarray(film)[np.linspace(0, len(film) - 1, 8).round().astype(int)]
+        strips.append(np.pad(frames, ((0, 0), (gap, gap), (gap, gap), (0, 0)), constant_values=255))
+    pictures.imshow(np.concatenate([np.concatenate(strip, axis=1) for strip in strips]), aspect="equal")
+    side = strips[0].shape[1]
+    pictures.set_yticks([side * (k + 0.5) for k in range(len(rows))], rows)
+    pictures.set_xticks([side / 2, side * 7.5], ["first frame", "last frame"], color=TIME, fontsize=9)
+    numbers.imshow(values, cmap="Greens", vmin=0, vmax=1.3, aspect="auto")
+    for row, column in np.ndindex(values.shape):
+        numbers.text(column, row, write(values[row, column]), ha="center", va="center", fontsize=10)
+    numbers.set_xticks(range(len(columns)), columns, fontsize=9)
+    numbers.set_yticks([])
+    for axes in (pictures, numbers):
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+    return figure
+
+
+def draw_frame(axes, frame, label=None, color=TIME):
+    """One frame on axes of its own, without ticks; the label below it, in the colour of time if it is one."""
     axes.imshow(np.asarray(frame))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     if label is not None:
-        axes.set_xlabel(label, color=TIME, fontsize=9, labelpad=2)
+        axes.set_xlabel(label, color=color, fontsize=9, labelpad=2)
 
 
 def draw_answers(axes, answers):

@@ -335,3 +335,41 @@ def player(path, pretrained, step=8):
     box = ipywidgets.VBox([play, slider, output])
     box.rows = rows
     return box
+
+
+def draw_heat(frames, heats, stage="layer4", moment=8):
+    """Show one frame of a clip beside where the heat lies in it, and how the heat changes in the course of time.
+
+    Args:
+        frames: uint8 (T, H, W, 3).
+        heats: by stage, (T, H, W); what is not positive counts as nothing.
+        moment: which frame.
+    """
+    heat = heats[stage].clamp(min=0)
+    figure = plots.new_figure(9.6, 3.2)
+    pair = frames[moment], plots.overlaid(frames, heat)[moment]
+    for place, (picture, text) in enumerate(zip(pair, ("the frame", f"the heat of {stage}")), start=1):
+        axes = plots.add_axes(figure, 1, 3, place)
+        plots.draw_frame(axes, picture)
+        axes.set_title(text)
+    shares = (heat.sum((1, 2)) / heat.sum().clamp(min=1e-12)).tolist()
+    axes = plots.add_axes(figure, 1, 3, 3)
+    axes.bar(range(len(frames)), shares, color=[plots.ANSWER if k == moment else plots.PALE for k in range(len(frames))])
+    axes.set_title("its share by frame")
+    axes.set_xlabel("frame", color=plots.TIME)
+    plots.show(figure, f"Frame {moment}, the same with the heat of {stage} over it, and the heat's share frame by frame.")
+
+
+def heat_player(frames, heats):
+    """`draw_heat` with buttons for the stage, and a slider for the frame that can play.
+
+    Returns:
+        The widget; `.children` are the buttons, the play button, the slider and the output.
+    """
+    stage = ipywidgets.ToggleButtons(options=list(heats), value=list(heats)[-1])
+    play = ipywidgets.Play(0, 0, len(frames) - 1, interval=300)
+    slider = ipywidgets.IntSlider(0, 0, len(frames) - 1, description="frame")
+    ipywidgets.link((play, "value"), (slider, "value"))
+    controls = dict(stage=stage, moment=slider)
+    output = ipywidgets.interactive_output(lambda stage, moment: draw_heat(frames, heats, stage, moment), controls)
+    return ipywidgets.VBox([stage, play, slider, output])

@@ -144,10 +144,10 @@ if __name__ == "__main__":
     network_map(1, "clip")
     for number in (2, 3):
         network_map(number, "stem", "layer1", "layer2", "layer3", "layer4")
-    for number in (4, 6):
+    for number in (4, 6, 11):
         network_map(number, "layer1", "layer2", "layer3", "layer4")
     network_map(5, "stem", "layer1", "layer2", "layer3", "layer4", "mean", "fc")
-    for number in (7, 9):
+    for number in (7, 9, 12):
         network_map(number, "stem", "layer1", "layer2", "layer3", "layer4", "fc")
     network_map(10, "fc")
     axes_of_a_clip()

@@ -34,6 +34,8 @@ RIGHT = {
     "order_matters": lambda network, clip: backwards_differs(network, clip),
     "on_both_sides": lambda training, testing: recordings(training) & recordings(testing),
     "accumulate": lambda network, x, label, parts: in_parts(network, x, label, parts),
+    "class_activation": lambda network, clip, label: activation(network, clip, network.fc.weight[label]),
+    "pointing_game": lambda heat, mask: hits(heat, mask).mean(),
 }
 WRONG = {
     "ceiling": [
@@ -55,6 +57,21 @@ WRONG = {
         (lambda training, testing: {n.split("_c")[0] for n in training} & {n.split("_c")[0] for n in testing}, "Cut off the last _c only"),
         (lambda training, testing: {n[-11:-8] for n in training} & {n[-11:-8] for n in testing}, "v_Archery_g03"),
         (lambda training, testing: {"v_Archery_g03"} if len(training) == 2 else {"g"}, "another recording"),
+    ],
+    "class_activation": [
+        (lambda network, clip, label: activation(network, clip, network.fc.weight[label]).mean(0), "one number for each place of layer4"),
+        (lambda network, clip, label: activation(network, clip, network.fc.weight[label - 1]), "the logit without its bias"),
+        (lambda network, clip, label: activation(network, clip, network.fc.weight[label]) / 2, "the logit without its bias"),
+        (lambda network, clip, label: activation(network, clip, network.fc.weight[2]), "the logit without its bias"),
+        (lambda network, clip, label: activation(network, clip, network.fc.weight[label]).flip(1), "The mean is right, the places are not"),
+    ],
+    "pointing_game": [
+        (lambda heat, mask: hits(heat, mask).sum(), "In three of four frames"),
+        (lambda heat, mask: float(mask.flatten()[heat.argmax()]), "In three of four frames"),
+        (lambda heat, mask: hits(heat * mask, mask).mean(), "negative everywhere"),
+        (lambda heat, mask: hits(heat.clamp(min=0), mask).mean(), "negative everywhere"),
+        (lambda heat, mask: 0.75, "Without a figure|Only the last"),
+        (lambda heat, mask: (heat.flatten(1).argmax(1) == mask.flatten(1).float().argmax(1)).float().mean(), "In three|Without a figure"),
     ],
     "accumulate": [
         (lambda network, x, label, parts: in_parts(network, x, label, 1), "With 2 parts the network was given"),
@@ -241,6 +258,17 @@ def backwards_differs(network, clip, axis=1, stay=False):
     if not stay:
         network.train(mode)
     return not torch.allclose(one, other, atol=1e-5)
+
+
+def activation(network, clip, weight):
+    x = clip[None]
+    for name in ("stem", "layer1", "layer2", "layer3", "layer4"):
+        x = getattr(network, name)(x)
+    return (weight[:, None, None, None] * x[0]).sum(0)
+
+
+def hits(heat, mask):
+    return mask.flatten(1).gather(1, heat.flatten(1).argmax(1, keepdim=True)).float()
 
 
 def recordings(names):

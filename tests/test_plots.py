@@ -121,6 +121,8 @@ def test_nothing_is_cut_off_or_overlaps():
         plots.curves([dict(title="more clips", xlabel="clips", ylabel="accuracy, %", beside=True, lines={"published: 57.50, 67.463": ([1, 2], [3, 4], {})})]),
         plots.filters(np.ones((45, 3, 7, 7)), np.ones((64, 45, 3))),
         plots.ribbon(frames(8), [(0, 2.4, "wave", 0.9), (2.4, 2.9, "lower arms", 0.4), (2.9, 3.4, "walk", 0.5), (3.4, 12, "jumping jacks", 0.9)], 12),
+        plots.film_strip(frames(6, 112, 112), ["jumping jacks"] * 6, 8, "A title", plots.INK),
+        plots.films_beside_values([frames(16)] * 7, ["every second frame"] * 7, ["R(2+1)D", "R3D", "f-R2D"], np.ones((7, 3))),
         plots.timeline(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15/s"] * 4),
     ):
         canvas = FigureCanvasAgg(figure)
@@ -304,6 +306,35 @@ def test_filters_are_drawn_as_patches_and_curves():
         lines = [line for line in one.lines if len(line.get_ydata()) == 3]
         assert np.allclose([line.get_ydata() for line in lines[:4]], course)
         assert np.allclose(lines[4].get_ydata(), course[abs(course).max(1).argmax()]) and lines[4].get_linewidth() > 1
+
+
+def test_heat_is_brightest_where_it_is_highest_and_leaves_the_rest_grey():
+    film = np.full((2, 4, 5, 3), (30, 90, 60), dtype=np.uint8)
+    heat = np.zeros((2, 4, 5))
+    heat[0, 1, 2], heat[1, 3, 4], heat[1, 0, 0] = 8, 2, -5
+    over = plots.overlaid(film, heat)
+    assert over.shape == film.shape and over.dtype == np.uint8
+    grey = np.all(over == 60, axis=-1)
+    assert grey.sum() == 2 * 4 * 5 - 2 and not grey[0, 1, 2] and not grey[1, 3, 4]  # what is negative stays grey, too
+    assert over[0, 1, 2].astype(int).sum() > over[1, 3, 4].astype(int).sum() > 180
+    assert np.array_equal(plots.overlaid(film, 100 * heat), over)
+    assert (plots.overlaid(film, -np.ones((2, 4, 5))) == 60).all()
+
+
+def test_films_stand_beside_their_values():
+    films = [frames(16), frames(8), frames(32)]
+    values = np.array([[0.1, 0.25], [0.5, 1.0], [0.0, 0.75]])
+    figure = plots.films_beside_values(films, ["a", "b", "c"], ["one", "two"], values)
+    pictures, numbers = figure.findobj(lambda part: hasattr(part, "images") and part.images)
+    picture = pictures.images[0].get_array()
+    for row, film in enumerate(films):
+        shown = np.linspace(0, len(film) - 1, 8).round().astype(int)
+        for column, k in enumerate(shown):
+            top, left = 3 + row * 38, 3 + column * 46
+            assert np.array_equal(picture[top : top + 32, left : left + 40], film[k])
+    assert [text.get_text() for text in numbers.texts] == ["10%", "25%", "50%", "100%", "0%", "75%"]
+    assert [label.get_text() for label in pictures.get_yticklabels()] == ["a", "b", "c"]
+    assert [label.get_text() for label in numbers.get_xticklabels()] == ["one", "two"]
 
 
 def test_ribbon_lies_below_its_film():

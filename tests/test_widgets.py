@@ -20,6 +20,7 @@ from helpers.widgets import (
     draw_stage,
     factorisation_explorer,
     family_explorer,
+    heat_player,
     kernel_explorer,
     player,
     progress,
@@ -374,3 +375,24 @@ def test_a_ribbon_for_a_file_in_one_line(seen, monkeypatch, capsys):
     clips = [video.read_clip(path, start) for start in (0, 0.8, 1.6, 2.4, 44 / 15)]
     share = classify.probabilities(pretrained, clips)[pretrained.labels.index("jumping jacks")]
     assert capsys.readouterr().out.split() == ["0.0", "to", "4.0", "s", f"{share:.1%}", "jumping", "jacks"]
+
+
+def test_heat_player_shows_every_frame_of_every_stage(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append((figure, alt)))
+    film = np.random.default_rng(0).integers(0, 256, (6, 8, 10, 3), dtype=np.uint8)
+    heats = {"layer1": torch.rand(6, 8, 10) - 0.5, "layer4": torch.rand(6, 8, 10) - 0.5}
+    stage, play, slider, _ = heat_player(film, heats).children
+    assert stage.options == ("layer1", "layer4") and (slider.min, slider.max, play.max) == (0, 5, 5)
+    for name, moment in (("layer4", 5), ("layer1", 0), ("layer1", 3)):
+        stage.value, play.value = name, moment
+        assert slider.value == moment
+        widgets.draw_heat(film, heats, stage.value, slider.value)
+        figure, alt = drawn[-1]
+        frame, over, bars = figure.get_axes()
+        heat = heats[name].clamp(min=0)
+        assert np.array_equal(frame.images[0].get_array(), film[moment])
+        assert np.array_equal(over.images[0].get_array(), plots.overlaid(film, heats[name])[moment])
+        assert np.allclose([bar.get_height() for bar in bars.patches], heat.sum((1, 2)) / heat.sum())
+        assert f"Frame {moment}," in alt and name in alt
+    widgets.draw_heat(film, {"layer4": -torch.ones(6, 8, 10)}, moment=0)  # nothing positive: no division by zero
