@@ -116,26 +116,25 @@ def films_beside_values(films, rows, columns, values, write="{:.0%}".format):
         values: (rows, columns), 0 to 1.
     """
     values = np.asarray(values)
+    wide, gap = 1.6, 0.3  # of a number's cell, and between frames and numbers; a frame is 1 wide and 1 high
     figure = new_figure(9.6, 0.5 + 0.62 * len(rows))
-    left, right = figure.subfigures(1, 2, width_ratios=(2.1, 1))
-    pictures, numbers = add_axes(left), add_axes(right)
-    gap = 3
-    strips = []
-    for film in films:
-        frames = np.asarray(film)[np.linspace(0, len(film) - 1, 8).round().astype(int)]
-        strips.append(np.pad(frames, ((0, 0), (gap, gap), (gap, gap), (0, 0)), constant_values=255))
-    pictures.imshow(np.concatenate([np.concatenate(strip, axis=1) for strip in strips]), aspect="equal")
-    side = strips[0].shape[1]
-    pictures.set_yticks([side * (k + 0.5) for k in range(len(rows))], rows)
-    pictures.set_xticks([side / 2, side * 7.5], ["first frame", "last frame"], color=TIME, fontsize=9)
-    numbers.imshow(values, cmap="Greens", vmin=0, vmax=1.3, aspect="auto")
-    for row, column in np.ndindex(values.shape):
-        numbers.text(column, row, write(values[row, column]), ha="center", va="center", fontsize=10)
-    numbers.set_xticks(range(len(columns)), columns, fontsize=9)
-    numbers.set_yticks([])
-    for axes in (pictures, numbers):
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
+    axes = add_axes(figure)
+    for row, film in enumerate(films):
+        chosen = np.linspace(0, len(film) - 1, 8).round().astype(int)
+        for column, k in enumerate(chosen):
+            axes.imshow(np.asarray(film)[k], extent=(column + 0.04, column + 0.96, row + 0.96, row + 0.04))
+        for column, value in enumerate(values[row]):
+            left = 8 + gap + column * wide
+            axes.add_patch(Rectangle((left, row), wide, 1, color=plt.get_cmap("Greens")(value / 1.3), lw=0))
+            axes.text(left + wide / 2, row + 0.5, write(value), ha="center", va="center", fontsize=10)
+    axes.set(xlim=(0, 8 + gap + wide * len(columns)), ylim=(len(rows), 0), aspect="equal")
+    axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+    places = [0.5, 7.5] + [8 + gap + wide * (k + 0.5) for k in range(len(columns))]
+    axes.set_xticks(places, ["first", "last", *columns], fontsize=9)
+    for label in axes.get_xticklabels()[:2]:
+        label.set_color(TIME)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
     return figure
 
 

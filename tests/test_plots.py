@@ -325,16 +325,17 @@ def test_films_stand_beside_their_values():
     films = [frames(16), frames(8), frames(32)]
     values = np.array([[0.1, 0.25], [0.5, 1.0], [0.0, 0.75]])
     figure = plots.films_beside_values(films, ["a", "b", "c"], ["one", "two"], values)
-    pictures, numbers = figure.findobj(lambda part: hasattr(part, "images") and part.images)
-    picture = pictures.images[0].get_array()
-    for row, film in enumerate(films):
-        shown = np.linspace(0, len(film) - 1, 8).round().astype(int)
-        for column, k in enumerate(shown):
-            top, left = 3 + row * 38, 3 + column * 46
-            assert np.array_equal(picture[top : top + 32, left : left + 40], film[k])
-    assert [text.get_text() for text in numbers.texts] == ["10%", "25%", "50%", "100%", "0%", "75%"]
-    assert [label.get_text() for label in pictures.get_yticklabels()] == ["a", "b", "c"]
-    assert [label.get_text() for label in numbers.get_xticklabels()] == ["one", "two"]
+    (axes,) = figure.get_axes()
+    shown = [film[k] for film in films for k in np.linspace(0, len(film) - 1, 8).round().astype(int)]
+    assert np.array_equal([image.get_array() for image in axes.images], shown)
+    rows = [(image.get_extent()[2] + image.get_extent()[3]) / 2 for image in axes.images]
+    assert np.allclose(rows, np.repeat([0.5, 1.5, 2.5], 8))
+    assert [text.get_text() for text in axes.texts] == ["10%", "25%", "50%", "100%", "0%", "75%"]
+    assert [text.get_position()[1] for text in axes.texts] == [0.5, 0.5, 1.5, 1.5, 2.5, 2.5]  # each beside its film
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["first", "last", "one", "two"]
+    lightness = [sum(patch.get_facecolor()[:3]) for patch in axes.patches]
+    assert np.array_equal(np.argsort(lightness)[::-1], np.argsort(values.flatten()))  # the larger the darker
 
 
 def test_ribbon_lies_below_its_film():
