@@ -496,3 +496,36 @@ def pointing_game(answer):
         assert abs(answer(heat, heat == heat.amax()) - 0.25) < 1e-6, "Only the last frame has a figure where it is hottest: 0.25."
 
     return _check("pointing_game", answer, attempt)
+
+
+def frames_seen(answer):
+    """Notebook 12: how many frames one number of the last layer depends on, from the extents and strides of all layers."""
+
+    def attempt():
+        assert answer((4, 2, 2), (2, 2, 2)) == 10, "Slow fusion's third layer sees ten frames."
+        assert answer((5,), (3,)) == 5, "One layer sees its extent, whatever its stride."
+        assert answer((3, 3), (1, 1)) == 5, "Two layers of 3 with stride 1 see 5 frames."
+        for extents, strides in (((3, 1, 3), (2, 2, 1)), ((1, 1), (4, 4)), ((7, 3, 3, 3), (1, 2, 2, 2)), ((2, 5), (3, 1))):
+            seen = {0}  # walked from the last layer to the clip
+            for extent, stride in zip(reversed(extents), reversed(strides)):
+                seen = {place * stride + k for place in seen for k in range(extent)}
+            right = max(seen) - min(seen) + 1
+            given = answer(extents, strides)
+            assert given == right, f"Extents {extents} with strides {strides} reach over {right} frames; you say {given}."
+
+    return _check("frames_seen", answer, attempt)
+
+
+def settled(answer):
+    """Notebook 12: from logits (T, classes) the frame from which on the answer stays the same."""
+
+    def attempt():
+        def logits(*answers):
+            return F.one_hot(torch.tensor(answers), 4).float() - 2
+
+        for answers, right in (((0, 1, 2, 2, 2), 2), ((3, 3, 3), 0), ((1, 1, 0), 2), ((2, 1, 2, 1, 1, 1), 3), ((0,), 0)):
+            given = answer(logits(*answers))
+            assert given == right, f"If the answers are {answers}, the last one stands from frame {right} on; you say {given}."
+        assert answer(torch.tensor([[1.0, 2.0], [3.0, 2.0], [9.0, 2.0]])) == 1, "Its answer is the class with the highest logit."
+
+    return _check("settled", answer, attempt)

@@ -36,6 +36,8 @@ RIGHT = {
     "accumulate": lambda network, x, label, parts: in_parts(network, x, label, parts),
     "class_activation": lambda network, clip, label: activation(network, clip, network.fc.weight[label]),
     "pointing_game": lambda heat, mask: hits(heat, mask).mean(),
+    "frames_seen": lambda extents, strides: reach(extents, strides),
+    "settled": lambda logits: last_change(logits.argmax(1).tolist()),
 }
 WRONG = {
     "ceiling": [
@@ -57,6 +59,21 @@ WRONG = {
         (lambda training, testing: {n.split("_c")[0] for n in training} & {n.split("_c")[0] for n in testing}, "Cut off the last _c only"),
         (lambda training, testing: {n[-11:-8] for n in training} & {n[-11:-8] for n in testing}, "v_Archery_g03"),
         (lambda training, testing: {"v_Archery_g03"} if len(training) == 2 else {"g"}, "another recording"),
+    ],
+    "frames_seen": [
+        (lambda extents, strides: 10, "whatever its stride"),
+        (lambda extents, strides: sum(extents) - len(extents) + 1, "Slow fusion's third layer"),
+        (lambda extents, strides: reach(extents, strides) + (strides[0] > 2), "whatever its stride"),
+        (lambda extents, strides: reach(extents, [2] * len(extents)), "with stride 1"),
+        (lambda extents, strides: reach(extents[:3], strides), "(7, 3, 3, 3)"),
+    ],
+    "settled": [
+        (lambda logits: 0, "stands from frame 2 on"),
+        (lambda logits: logits.argmax(1).tolist().index(logits[-1].argmax()), "(2, 1, 2, 1, 1, 1)"),
+        (lambda logits: len(logits) - 1, "stands from frame 2 on; you say 4"),
+        (lambda logits: last_change(logits.argmin(1).tolist()), "If the answers are"),
+        (lambda logits: last_change((logits[:, -1] > -1.5).tolist()), "If the answers are"),
+        (lambda logits: last_change(logits.argmax(1).tolist()) or 1, "(3, 3, 3)"),
     ],
     "class_activation": [
         (lambda network, clip, label: activation(network, clip, network.fc.weight[label]).mean(0), "one number for each place of layer4"),
@@ -265,6 +282,14 @@ def activation(network, clip, weight):
     for name in ("stem", "layer1", "layer2", "layer3", "layer4"):
         x = getattr(network, name)(x)
     return (weight[:, None, None, None] * x[0]).sum(0)
+
+
+def reach(extents, strides):
+    return 1 + sum((extent - 1) * math.prod(strides[:k]) for k, extent in enumerate(extents))
+
+
+def last_change(answers):
+    return max((k for k in range(1, len(answers)) if answers[k] != answers[k - 1]), default=0)
 
 
 def hits(heat, mask):
