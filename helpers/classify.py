@@ -5,13 +5,14 @@ import itertools
 import json
 import platform
 import sys
+import time
 from collections import deque
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from helpers import video, weights
+from helpers import results, video, weights
 
 
 # What torch says when a device has too little memory, and when MPS lacks 3D convolutions.
@@ -264,6 +265,43 @@ def classify(path, pretrained, clips=5, k=5, device=None, dtype=torch.float32):
     return top(probabilities(pretrained, film, device, dtype), pretrained.labels, k)
 
 
+def classify_folder(folder, out, pretrained, clips=5, k=5, device=None, dtype=torch.float32):
+    """Classify every file below a folder; see `results.write_rows` for the file of rows, and for how a killed run goes on.
+
+    A row holds file, weights and clips, and either answers, best first, or error, the reason why there are none.
+
+    Args:
+        folder: with videos, at any depth.
+        out: the file of rows.
+        pretrained, clips, k, device, dtype: as for `classify`.
+
+    Yields:
+        A `results.Progress` after each file. While one is classified the next are decoded.
+
+    Raises:
+        NotADirectoryError, ValueError, OSError: as `results.write_rows`.
+        ValueError: the weights have no labels.
+    """
+    _refuse_without_labels(pretrained)
+    runner = Runner(pretrained.network, device, dtype)
+
+    def read(path):
+        try:
+            film = video.read_clips(path, clips, pretrained.frames, pretrained.rate)
+            return [pretrained.preprocess(clip) for clip in film]
+        except video.VideoError as error:
+            return error
+
+    def answer(seen):
+        if isinstance(seen, video.VideoError):
+            return dict(error=str(seen))
+        shares = torch.stack([logits.softmax(0) for logits in runner.logits(seen)]).mean(0)
+        return dict(answers=[answer._asdict() for answer in top(shares, pretrained.labels, k)])
+
+    how = dict(weights=pretrained.name, clips=clips, top=k)
+    yield from results.write_rows(folder, out, how, read, answer)
+
+
 def _refuse_without_labels(pretrained):
     if pretrained.labels is None:
         raise ValueError(
@@ -273,9 +311,9 @@ def _refuse_without_labels(pretrained):
 
 
 def main(arguments=None):
-    """The command; 0 if every file was classified, 1 if some could not be, 2 if the weights could not be had."""
+    """The command; 0 if every file was classified, 1 if some could not be, 2 if it could not begin, 130 if interrupted."""
     parser = argparse.ArgumentParser(prog="python -m helpers.classify", description="Say what happens in video files.")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a video")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a video; with --out a folder of videos")
     known = f"one of {', '.join(weights.NAMES)}, or a file of your own training; default: %(default)s"
     parser.add_argument("--weights", default="stickfigures", help=known)
     parser.add_argument("--clips", type=at_least_one, default=5, help="clips of a video that are averaged, default: %(default)s")
@@ -284,7 +322,10 @@ def main(arguments=None):
     parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
     parser.add_argument("--over-time", action="store_true", help="what happens when, for a video of any length")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--out", help="for a folder of any size: the file to which a row for each video is added")
     options = parser.parse_args(arguments)
+    if options.out and (len(options.files) > 1 or options.over_time):
+        parser.error("--out goes with one folder, and not with --over-time")
     for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end the run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -296,6 +337,8 @@ def main(arguments=None):
         return 2
     if not options.json:
         print(f"Weights {pretrained.name!r}. {pretrained.trained_on}")
+    if options.out:
+        return _fill(options, pretrained)
     failed = 0
     for file in options.files:
         try:
@@ -336,6 +379,27 @@ def _print_stretches(file, pretrained, options, dtype):
         print(json.dumps(row | {"stretches": [stretch._asdict() for stretch in found]}), flush=True)
     else:
         print(f"\n{file}", *found, sep="\n", flush=True)
+
+
+def _fill(options, pretrained):
+    """Classify a folder, telling how far it is every ten seconds, or all the time on a terminal."""
+    (folder,), told, progress, terminal = options.files, time.monotonic(), None, sys.stderr.isatty()
+    how = options.clips, options.top, options.device, getattr(torch, options.precision)
+    try:
+        for progress in classify_folder(folder, options.out, pretrained, *how):
+            if terminal:
+                print(f"\r{progress}    ", end="", file=sys.stderr, flush=True)
+            elif time.monotonic() - told > 10:
+                told = time.monotonic()
+                print(progress, file=sys.stderr, flush=True)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. The rows so far are in {options.out}; the same command goes on.", file=sys.stderr)
+        return 130
+    print(f"\n{progress}" if progress else "Every file has a row already.", file=sys.stderr)
+    return 1 if progress and progress.failed else 0
 
 
 def named_device(text):

@@ -49,7 +49,7 @@ def look_through(folder, frames=16, rate=15.0):
     classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if len(classes) < 2:
         raise ValueError(f"{folder} holds {len(classes)} folders: it needs two at least, one for each class, with videos in them")
-    files = [(path, label) for label, name in enumerate(classes) for path in _files(Path(folder, name))]
+    files = [(path, label) for label, name in enumerate(classes) for path in files(Path(folder, name))]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:  # each keeps a clip at full size
         found = list(threads.map(lambda file: _look(*file, frames, rate), files))
     videos = [video for video in found if isinstance(video, Video)]
@@ -60,7 +60,7 @@ def look_through(folder, frames=16, rate=15.0):
     return Folder(tuple(classes), videos, bad)
 
 
-def _files(folder):
+def files(folder):
     """All files below a folder, hidden ones left out, in order."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))

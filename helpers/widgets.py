@@ -358,6 +358,7 @@ def draw_heat(frames, heats, stage="layer4", moment=8):
     axes.set_title("its share by frame")
     axes.set_xlabel("frame", color=plots.TIME)
     plots.show(figure, f"Frame {moment}, the same with the heat of {stage} over it, and the heat's share frame by frame.")
+    print(f"frame {moment}: {shares[moment]:.0%} of the heat of {stage}")
 
 
 def heat_player(frames, heats):

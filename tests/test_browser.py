@@ -208,3 +208,16 @@ def test_the_player_moves_on_with_its_answers(page, lab):
     player.get_by_text(re.compile(r"^4\.3 s: jumping jacks, \d+%")).wait_for(timeout=30_000)
     player.locator(".widget-play button").first.click()
     player.get_by_text(re.compile(r"^(4\.8|5\.3|5\.9) s: ")).first.wait_for(timeout=30_000)
+
+
+def test_the_heat_player_shows_another_frame_and_another_stage(page, lab):
+    run_all(page, lab, "11_look_inside.ipynb")
+    player = page.locator(".jp-OutputArea-output", has=page.locator(".widget-play")).last
+    player.scroll_into_view_if_needed()
+    player.get_by_text(re.compile(r"^frame 0: \d+% of the heat of layer4")).wait_for(timeout=60_000)
+    assert drag(page, "frame", 5) == "5"
+    player.get_by_text(re.compile(r"^frame 5: \d+% of the heat of layer4")).wait_for(timeout=30_000)
+    page.get_by_role("button", name="layer1", exact=True).click()
+    player.get_by_text(re.compile(r"^frame 5: \d+% of the heat of layer1")).wait_for(timeout=30_000)
+    player.locator(".widget-play button").first.click()
+    player.get_by_text(re.compile(r"^frame ([6-9]|1\d): \d+% of the heat of layer1")).wait_for(timeout=30_000)

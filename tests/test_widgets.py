@@ -377,7 +377,7 @@ def test_a_ribbon_for_a_file_in_one_line(seen, monkeypatch, capsys):
     assert capsys.readouterr().out.split() == ["0.0", "to", "4.0", "s", f"{share:.1%}", "jumping", "jacks"]
 
 
-def test_heat_player_shows_every_frame_of_every_stage(monkeypatch):
+def test_heat_player_shows_every_frame_of_every_stage(monkeypatch, capsys):
     drawn = []
     monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append((figure, alt)))
     film = np.random.default_rng(0).integers(0, 256, (6, 8, 10, 3), dtype=np.uint8)
@@ -395,4 +395,6 @@ def test_heat_player_shows_every_frame_of_every_stage(monkeypatch):
         assert np.array_equal(over.images[0].get_array(), plots.overlaid(film, heats[name])[moment])
         assert np.allclose([bar.get_height() for bar in bars.patches], heat.sum((1, 2)) / heat.sum())
         assert f"Frame {moment}," in alt and name in alt
+        share = float(heat[moment].sum() / heat.sum())
+        assert f"frame {moment}: {share:.0%} of the heat of {name}\n" in capsys.readouterr().out
     widgets.draw_heat(film, {"layer4": -torch.ones(6, 8, 10)}, moment=0)  # nothing positive: no division by zero

@@ -1,0 +1,111 @@
+"""A row for each file of a folder, however many: written as soon as it is known, and a killed run goes on. See notebook 13."""
+
+import collections
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from helpers import folders
+
+BEGINS = b'{"file": '
+
+
+class Progress(NamedTuple):
+    """How far a run is."""
+
+    done: int  #: files that have a row, those of earlier runs included
+    total: int  #: files in the folder
+    failed: int  #: rows of this run that hold an error
+    rate: float  #: files a second, in this run
+
+    def __str__(self):
+        minutes, seconds = divmod(round((self.total - self.done) / self.rate), 60)
+        failed = f", {self.failed} could not be read" if self.failed else ""
+        return f"{self.done:,} of {self.total:,}{failed}; {self.rate:.1f} a second, {minutes}:{seconds:02} minutes left"
+
+
+def write_rows(folder, out, how, prepare, finish, threads=2):
+    """Make a row for every file below a folder, in the order of their names.
+
+    A row is a JSON object on a line of its own: file, its path below the folder; what `how` holds; what `finish` gives. A
+    file that has a row is not done again. Half a row, left by a process that was killed while it wrote, is cut off. Memory
+    does not grow with the number of files, but for their names.
+
+    Args:
+        folder: files and folders in it whose names begin with a dot are passed over.
+        out: the file of rows; made if it is not there, otherwise added to. For one run at a time.
+        how: what the rows depend on, a dictionary of what JSON can hold.
+        prepare: of a path; called in threads, for a few files ahead.
+        finish: of what `prepare` gave, one after another; a dictionary, with the key error if there is nothing to tell.
+        threads: how many files are prepared while one is finished.
+
+    Yields:
+        A `Progress` after each row.
+
+    Raises:
+        NotADirectoryError: no such folder.
+        ValueError: `out` holds something else than such rows, or rows made in another way.
+        OSError: it cannot be written. All rows before are there.
+    """
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(f"{folder} is no folder")
+    finished = _finished(out, how)
+    names = [path.relative_to(folder).as_posix() for path in folders.files(Path(folder)) if not _same(path, out)]
+    left = [name for name in names if name not in finished]
+    begun, failed = time.perf_counter(), 0
+    with open(out, "a", encoding="utf-8") as rows, ThreadPoolExecutor(threads) as pool:
+        ahead = _ahead(pool, lambda name: prepare(Path(folder, name)), left, threads)
+        for count, (name, prepared) in enumerate(ahead, start=1):
+            row = dict(file=name) | how | finish(prepared)
+            rows.write(json.dumps(row) + "\n")
+            rows.flush()
+            failed += "error" in row
+            rate = count / (time.perf_counter() - begun)
+            yield Progress(len(names) - len(left) + count, len(names), failed, rate)
+
+
+def _ahead(pool, function, items, count):
+    """Pairs of an item and what the function makes of it, in order, `count` of them in the making while one is used."""
+    waiting = collections.deque()
+    for item in items:
+        waiting.append((item, pool.submit(function, item)))
+        if len(waiting) > count:
+            item, future = waiting.popleft()
+            yield item, future.result()
+    for item, future in waiting:
+        yield item, future.result()
+
+
+def _same(path, out):
+    """Whether the rows are written into the folder itself."""
+    return os.path.exists(out) and os.path.samefile(path, out)
+
+
+def _finished(out, how):
+    """The files that have a row."""
+    finished, whole = set(), 0
+    if not os.path.exists(out):
+        return finished
+    with open(out, "rb") as rows:
+        for number, line in enumerate(rows, start=1):
+            if not line.endswith(b"\n") and (line.startswith(BEGINS) or BEGINS.startswith(line)):
+                break  # half a row; whoever named another kind of file by mistake keeps it
+            finished.add(_file(line, number, out, how))
+            whole += len(line)
+    if whole < os.path.getsize(out):
+        os.truncate(out, whole)
+    return finished
+
+
+def _file(line, number, out, how):
+    try:
+        row = json.loads(line)
+        made, name = {key: row[key] for key in how}, row["file"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{out} holds something else than rows, see its line {number}: name another file") from None
+    if made != how:
+        raise ValueError(f"{out} holds rows made with {made}, not with {how}: name another file")
+    return name
