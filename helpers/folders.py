@@ -49,9 +49,9 @@ def look_through(folder, frames=16, rate=15.0):
     classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if len(classes) < 2:
         raise ValueError(f"{folder} holds {len(classes)} folders: it needs two at least, one for each class, with videos in them")
-    files = [(path, label) for label, name in enumerate(classes) for path in files(Path(folder, name))]
+    labelled = [(path, label) for label, name in enumerate(classes) for path in files(Path(folder, name))]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:  # each keeps a clip at full size
-        found = list(threads.map(lambda file: _look(*file, frames, rate), files))
+        found = list(threads.map(lambda file: _look(*file, frames, rate), labelled))
     videos = [video for video in found if isinstance(video, Video)]
     bad = [problem for problem in found if isinstance(problem, str)]
     empty = [name for label, name in enumerate(classes) if all(video.label != label for video in videos)]
