@@ -1,9 +1,16 @@
 """How long something takes, measured so that the number means something. Built in notebook 08."""
 
+import copy
 import statistics
 import time
+from functools import partial
 
 import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from helpers.blocks import R2DStem
 
 
 def seconds(function, device, repeats=5):
@@ -50,3 +57,141 @@ def half_precision(network, x, device, dtype=torch.bfloat16):
     full, half = run(False), run(True).float()
     deviation = (full - half).abs().max() / full.abs().max()
     return seconds(lambda: run(False), device) / seconds(lambda: run(True), device), deviation.item()
+
+
+def prepare(network, dtype=torch.float32, size=(3, 16, 112, 112)):
+    """The same network for inference only: batch norms folded, every ReLU and every sum done by the convolution before it.
+
+    On a CPU with oneDNN the weights are laid out once as its kernels want them, and the clips of a batch go through one
+    after another: what is in a cache then stays there. Elsewhere the convolutions are PyTorch's own, in channels-last layout.
+
+    Args:
+        network: a `VideoResNet`, or torchvision's, in eval mode; it stays as it is and shares nothing with what comes back.
+        dtype: in which it computes; torch.float32, or torch.bfloat16 where the processor has it.
+        size: (C, T, H, W) of the clips, for which the layout is chosen. Others work, too.
+
+    Returns:
+        A module on the network's device, (B, C, T, H, W) to float32 logits (B, classes).
+
+    Raises:
+        ValueError: a network in train mode, whose batch norms depend on the batch.
+        TypeError: a network with other parts.
+    """
+    if network.training:
+        raise ValueError("call network.eval() first: in train mode batch norms take the statistics of the batch")
+    with torch.no_grad():
+        return _Fast(network, dtype, size).eval()
+
+
+class _Fast(nn.Module):
+    def __init__(self, network, dtype, size):
+        super().__init__()
+        self.dtype, self.frames_are_channels = dtype, isinstance(network.stem, R2DStem)
+        on_cpu = next(network.parameters()).device.type == "cpu"
+        self.one_by_one = on_cpu and _packs(dtype)
+        convolution = _Packed if self.one_by_one else _Folded
+        make = partial(_folded, convolution=convolution, dtype=dtype)
+        layers = (network.layer1, network.layer2, network.layer3, network.layer4)
+        self.stem = nn.Sequential(*make(network.stem))
+        self.blocks = nn.Sequential(*(_Block(block, make) for layer in layers for block in layer))
+        self.fc = copy.deepcopy(network.fc)
+        if self.one_by_one:
+            self._lay_out(size)
+
+    def forward(self, x):
+        if self.one_by_one and len(x) > 1:
+            return torch.cat([self._logits(clip) for clip in x.split(1)])
+        return self._logits(x)
+
+    def _logits(self, x):
+        if self.frames_are_channels:
+            x = x.flatten(1, 2).unsqueeze(2)
+        x = self.blocks(self.stem(x.to(self.dtype, memory_format=torch.channels_last_3d)))
+        return self.fc(x.float().mean((2, 3, 4)))
+
+    def _lay_out(self, size):
+        """Walk through once with a clip of zeros: each convolution learns what it is given, and lays out its weights."""
+        with torch.inference_mode():
+            self._logits(torch.zeros(1, *size))
+
+
+class _Block(nn.Module):
+    """A residual block whose last convolution adds the shortcut."""
+
+    def __init__(self, block, make):
+        super().__init__()
+        *before, last = [*make(block.conv1), *make(block.conv2)]
+        self.before, self.last = nn.Sequential(*before), last
+        self.shortcut = None if block.downsample is None else nn.Sequential(*make(block.downsample))
+
+    def forward(self, x):
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        return self.last(self.before(x), shortcut)
+
+
+def _folded(module, convolution, dtype):
+    """The convolutions of a stem or of half a block, each with the norm and the ReLU that follow it."""
+    found = []
+    for layer in (m for m in module.modules() if not list(m.children())):
+        if isinstance(layer, nn.Conv3d):
+            found.append([layer, None, False])
+        elif isinstance(layer, nn.BatchNorm3d):
+            found[-1][1] = layer
+        elif isinstance(layer, nn.ReLU):
+            found[-1][2] = True
+        else:
+            raise TypeError(f"{type(layer).__name__} is no part of a video ResNet")
+    return [convolution(conv if norm is None else fuse_conv_bn_eval(conv, norm), relu, dtype) for conv, norm, relu in found]
+
+
+class _Folded(nn.Module):
+    """A convolution with its norm folded in, then a ReLU; or, given a shortcut, the sum and then a ReLU."""
+
+    def __init__(self, conv, relu, dtype):
+        super().__init__()
+        self.relu, self.how = relu, dict(stride=conv.stride, padding=conv.padding)
+        weight = conv.weight.detach().to(dtype, memory_format=torch.channels_last_3d, copy=True)
+        bias = torch.zeros(len(weight)) if conv.bias is None else conv.bias.detach()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias.to(weight, copy=True))
+
+    def forward(self, x, shortcut=None):
+        x = F.conv3d(x, self.weight, self.bias, **self.how)
+        if shortcut is not None:
+            return x.add_(shortcut).relu_()
+        return x.relu_() if self.relu else x
+
+
+class _Packed(_Folded):
+    """The same by the operators of oneDNN that torch.compile uses, which add and cut off while they write.
+
+    They are not part of PyTorch's public interface; `_packs` looks whether they are there.
+    """
+
+    packed = None
+
+    def forward(self, x, shortcut=None):
+        stride, padding = (list(self.how[name]) for name in ("stride", "padding"))
+        if self.packed is None:
+            args = padding, stride, [1, 1, 1], 1, list(x.shape)
+            self.packed = torch._C._nn.mkldnn_reorder_conv3d_weight(self.weight.to_mkldnn(), *args)
+            self.weight = self.weight.new_empty(0)
+        where = self.packed, self.bias, padding, stride, [1, 1, 1], 1
+        if shortcut is not None:  # the sum is written over the shortcut, which nobody needs any more
+            return torch.ops.mkldnn._convolution_pointwise_.binary(shortcut, x, *where, "add", 1.0, "relu", [], "")
+        return torch.ops.mkldnn._convolution_pointwise(x, *where, "relu" if self.relu else "none", [], "")
+
+
+def _packs(dtype):
+    """Whether `_Packed` can be used here for numbers of this type."""
+    if not torch.backends.mkldnn.is_available() or dtype not in (torch.float32, torch.bfloat16):
+        return False
+    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    try:
+        with torch.inference_mode():
+            layer = _Packed(nn.Conv3d(8, 8, 1), True, dtype)
+            x = torch.zeros(1, 8, 1, 2, 2, dtype=dtype).to(memory_format=torch.channels_last_3d)
+            return layer(layer(x), x.clone()).shape == x.shape
+    except (AttributeError, RuntimeError, TypeError):
+        return False

@@ -1,12 +1,14 @@
-"""The clock: what counts, and what does not."""
+"""The clock, and networks prepared for inference: what counts and what does not; the same answers, sooner."""
 
 import time
 
 import pytest
 import torch
 from torch import nn
+from torchvision.models import video as video_networks
 
 from helpers import speed
+from helpers.networks import NETWORKS
 
 
 def test_the_first_call_does_not_count_and_the_median_does():
@@ -39,3 +41,67 @@ def test_on_a_gpu():
     network, x = nn.Conv3d(3, 64, 3).cuda().eval(), torch.randn(4, 3, 16, 112, 112, device="cuda")
     ratio, deviation = speed.half_precision(network, x, "cuda")
     assert ratio > 0 and 0 < deviation < 0.05
+
+
+def settled(network):
+    """With batch norms that do something, as trained ones do."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            for values, low, high in ((module.running_mean, -0.1, 0.1), (module.running_var, 0.5, 2), (module.weight.data, 0.5, 2), (module.bias.data, -0.1, 0.1)):
+                values.uniform_(low, high)
+    return network.eval()
+
+
+@pytest.fixture(params=["r2plus1d_18", "r3d_18", "mc3_18", "r2d_18", "fr2d_18", "rmc3_34", "torchvision r2plus1d_18", "torchvision mc3_18"])
+def network(request):
+    torch.manual_seed(0)
+    name = request.param.removeprefix("torchvision ")
+    if name != request.param:
+        return settled(getattr(video_networks, name)(num_classes=7))
+    return settled(NETWORKS[name](7, 8, frames=8))
+
+
+@pytest.fixture(params=["packed", "folded"])
+def way(request, monkeypatch):
+    if request.param == "folded":
+        monkeypatch.setattr(speed, "_packs", lambda dtype: False)
+    elif not speed._packs(torch.float32):
+        pytest.skip("no oneDNN here")
+
+
+@pytest.mark.parametrize("dtype, allowed", [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_a_prepared_network_says_the_same(network, way, dtype, allowed):
+    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("no bfloat16 here")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    fast = speed.prepare(network, dtype, size=(3, 8, 40, 56))
+    for shape in ((3, 3, 8, 40, 56), (1, 3, 8, 32, 32)):
+        x = torch.randn(shape)
+        given = x.clone()
+        with torch.inference_mode():
+            wanted, logits = network(x), fast(x)
+        assert torch.equal(x, given), "the clip was written over"
+        assert logits.dtype == torch.float32 and logits.shape == wanted.shape
+        assert (logits - wanted).abs().max() < allowed * wanted.abs().max()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    with torch.no_grad():  # nothing is shared
+        for parameter in network.parameters():
+            parameter.fill_(float("nan"))
+    with torch.inference_mode():
+        assert torch.equal(fast(x), logits)
+
+
+def test_every_norm_is_folded(network, way):
+    convolutions = sum(isinstance(module, torch.nn.Conv3d) for module in network.modules())
+    fast = speed.prepare(network, size=(3, 8, 32, 32))
+    assert not any(isinstance(module, torch.nn.BatchNorm3d) for module in fast.modules())
+    assert sum(isinstance(module, speed._Folded) for module in fast.modules()) == convolutions
+
+
+def test_what_cannot_be_prepared_is_refused():
+    network = NETWORKS["r2plus1d_18"](7, 8)
+    with pytest.raises(ValueError, match=r"network\.eval\(\) first"):
+        speed.prepare(network)
+    network.layer1[0].conv1.append(torch.nn.Dropout3d())
+    with pytest.raises(TypeError, match="Dropout3d is no part"):
+        speed.prepare(network.eval())
