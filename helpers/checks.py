@@ -499,7 +499,7 @@ def pointing_game(answer):
 
 
 def frames_seen(answer):
-    """Notebook 12: how many frames one number of the last layer depends on, from the extents and strides of all layers."""
+    """Notebook 12: over how many frames one number of the last layer reaches, from the extents and strides of all layers."""
 
     def attempt():
         assert answer((4, 2, 2), (2, 2, 2)) == 10, "Slow fusion's third layer sees ten frames."
