@@ -134,9 +134,12 @@ def by_clip(pretrained, clips, device=None, dtype=torch.float32):
     Yields:
         Float tensors (labels,) on the CPU; the sum of each is 1.
     """
-    runner = Runner(pretrained.network, device, dtype)
-    for logits in runner.logits(pretrained.preprocess(clip) for clip in clips):
-        yield logits.softmax(0)
+    yield from _shares(Runner(pretrained.network, device, dtype), map(pretrained.preprocess, clips))
+
+
+def _shares(runner, clips):
+    """The softmax of the logits of clips that are preprocessed already, one after another."""
+    return (logits.softmax(0) for logits in runner.logits(clips))
 
 
 def probabilities(pretrained, clips, device=None, dtype=torch.float32):
@@ -268,7 +271,7 @@ def classify(path, pretrained, clips=5, k=5, device=None, dtype=torch.float32):
 def classify_folder(folder, out, pretrained, clips=5, k=5, device=None, dtype=torch.float32):
     """Classify every file below a folder; see `results.write_rows` for the file of rows, and for how a killed run goes on.
 
-    A row holds file, weights and clips, and either answers, best first, or error, the reason why there are none.
+    A row holds file, weights, clips, top and precision, and either answers, best first, or error, the reason why there are none.
 
     Args:
         folder: with videos, at any depth.
@@ -276,7 +279,7 @@ def classify_folder(folder, out, pretrained, clips=5, k=5, device=None, dtype=to
         pretrained, clips, k, device, dtype: as for `classify`.
 
     Yields:
-        A `results.Progress` after each file. While one is classified the next are decoded.
+        A `results.Progress` at the beginning and after each file. While one is classified the next are decoded.
 
     Raises:
         NotADirectoryError, ValueError, OSError: as `results.write_rows`.
@@ -295,10 +298,10 @@ def classify_folder(folder, out, pretrained, clips=5, k=5, device=None, dtype=to
     def answer(seen):
         if isinstance(seen, video.VideoError):
             return dict(error=str(seen))
-        shares = torch.stack([logits.softmax(0) for logits in runner.logits(seen)]).mean(0)
+        shares = torch.stack(list(_shares(runner, seen))).mean(0)
         return dict(answers=[answer._asdict() for answer in top(shares, pretrained.labels, k)])
 
-    how = dict(weights=pretrained.name, clips=clips, top=k)
+    how = dict(weights=pretrained.name, clips=clips, top=k, precision=str(dtype).removeprefix("torch."))
     yield from results.write_rows(folder, out, how, read, answer)
 
 
@@ -383,7 +386,7 @@ def _print_stretches(file, pretrained, options, dtype):
 
 def _fill(options, pretrained):
     """Classify a folder, telling how far it is every ten seconds, or all the time on a terminal."""
-    (folder,), told, progress, terminal = options.files, time.monotonic(), None, sys.stderr.isatty()
+    (folder,), told, terminal = options.files, time.monotonic(), sys.stderr.isatty()
     how = options.clips, options.top, options.device, getattr(torch, options.precision)
     try:
         for progress in classify_folder(folder, options.out, pretrained, *how):
@@ -398,8 +401,8 @@ def _fill(options, pretrained):
     except KeyboardInterrupt:
         print(f"\nInterrupted. The rows so far are in {options.out}; the same command goes on.", file=sys.stderr)
         return 130
-    print(f"\n{progress}" if progress else "Every file has a row already.", file=sys.stderr)
-    return 1 if progress and progress.failed else 0
+    print(f"\n{progress}" if terminal else progress, file=sys.stderr)
+    return 1 if progress.failed else 0
 
 
 def named_device(text):

@@ -18,13 +18,15 @@ class Progress(NamedTuple):
 
     done: int  #: files that have a row, those of earlier runs included
     total: int  #: files in the folder
-    failed: int  #: rows of this run that hold an error
-    rate: float  #: files a second, in this run
+    failed: int  #: of these rows, how many hold an error
+    rate: float  #: files a second, in this run; 0 before the first
 
     def __str__(self):
+        so_far = f"{self.done:,} of {self.total:,}" + (f", {self.failed} could not be read" if self.failed else "")
+        if not self.rate:
+            return so_far
         minutes, seconds = divmod(round((self.total - self.done) / self.rate), 60)
-        failed = f", {self.failed} could not be read" if self.failed else ""
-        return f"{self.done:,} of {self.total:,}{failed}; {self.rate:.1f} a second, {minutes}:{seconds:02} minutes left"
+        return f"{so_far}; {self.rate:.1f} a second, {minutes}:{seconds:02} minutes left"
 
 
 def write_rows(folder, out, how, prepare, finish, threads=2):
@@ -43,7 +45,7 @@ def write_rows(folder, out, how, prepare, finish, threads=2):
         threads: how many files are prepared while one is finished.
 
     Yields:
-        A `Progress` after each row.
+        A `Progress` at the beginning, of what earlier runs have done, and after each row.
 
     Raises:
         NotADirectoryError: no such folder.
@@ -55,7 +57,9 @@ def write_rows(folder, out, how, prepare, finish, threads=2):
     finished = _finished(out, how)
     names = [path.relative_to(folder).as_posix() for path in folders.files(Path(folder)) if not _same(path, out)]
     left = [name for name in names if name not in finished]
-    begun, failed = time.perf_counter(), 0
+    done, failed = len(names) - len(left), sum(finished.get(name, False) for name in names)
+    yield Progress(done, len(names), failed, 0.0)
+    begun = time.perf_counter()
     with open(out, "a", encoding="utf-8") as rows, ThreadPoolExecutor(threads) as pool:
         ahead = _ahead(pool, lambda name: prepare(Path(folder, name)), left, threads)
         for count, (name, prepared) in enumerate(ahead, start=1):
@@ -64,7 +68,7 @@ def write_rows(folder, out, how, prepare, finish, threads=2):
             rows.flush()
             failed += "error" in row
             rate = count / (time.perf_counter() - begun)
-            yield Progress(len(names) - len(left) + count, len(names), failed, rate)
+            yield Progress(done + count, len(names), failed, rate)
 
 
 def _ahead(pool, function, items, count):
@@ -85,27 +89,28 @@ def _same(path, out):
 
 
 def _finished(out, how):
-    """The files that have a row."""
-    finished, whole = set(), 0
+    """The files that have a row, and whether it holds an error."""
+    finished, whole = {}, 0
     if not os.path.exists(out):
         return finished
     with open(out, "rb") as rows:
         for number, line in enumerate(rows, start=1):
             if not line.endswith(b"\n") and (line.startswith(BEGINS) or BEGINS.startswith(line)):
                 break  # half a row; whoever named another kind of file by mistake keeps it
-            finished.add(_file(line, number, out, how))
+            row = _row(line, number, out, how)
+            finished[row["file"]] = "error" in row
             whole += len(line)
     if whole < os.path.getsize(out):
         os.truncate(out, whole)
     return finished
 
 
-def _file(line, number, out, how):
+def _row(line, number, out, how):
     try:
         row = json.loads(line)
-        made, name = {key: row[key] for key in how}, row["file"]
+        made, _ = {key: row[key] for key in how}, row["file"]
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{out} holds something else than rows, see its line {number}: name another file") from None
     if made != how:
         raise ValueError(f"{out} holds rows made with {made}, not with {how}: name another file")
-    return name
+    return row

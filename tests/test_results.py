@@ -44,7 +44,8 @@ def test_every_file_has_a_row_in_order(folder, tmp_path):
         dict(file="b/z", how=1, length=2),
         dict(file="c", how=1, length=3),
     ]
-    assert [(p.done, p.total, p.failed) for p in told] == [(1, 4, 0), (2, 4, 1), (3, 4, 1), (4, 4, 1)]
+    assert [(p.done, p.total, p.failed) for p in told] == [(0, 4, 0), (1, 4, 0), (2, 4, 1), (3, 4, 1), (4, 4, 1)]
+    assert str(told[0]) == "0 of 4"
     assert "4 of 4, 1 could not be read; " in str(told[-1]) and str(told[-1]).endswith("0:00 minutes left")
 
 
@@ -52,10 +53,11 @@ def test_what_is_done_is_not_done_again(folder, tmp_path):
     out = tmp_path / "out"
     fill(folder, out)
     before = out.read_text()
-    assert fill(folder, out) == [] and out.read_text() == before
-    (folder / "bb").write_bytes(b"xx")
     (told,) = fill(folder, out)
-    assert (told.done, told.total) == (5, 5)
+    assert told == (4, 4, 1, 0.0) and out.read_text() == before  # the error of the earlier run is not forgotten
+    (folder / "bb").write_bytes(b"xx")
+    first, last = fill(folder, out)
+    assert (first.done, first.total, last.done, last.failed) == (4, 5, 5, 1)
     assert out.read_text() == before + '{"file": "bb", "how": 1, "length": 2}\n'
 
 
@@ -89,7 +91,7 @@ def test_another_file_is_left_alone(folder, tmp_path, content, says):
 def test_the_file_of_rows_may_lie_in_the_folder(folder):
     out = folder / "results.jsonl"
     fill(folder, out)
-    assert len(fill(folder, out)) == 0 and len(rows(out)) == 4
+    assert len(fill(folder, out)) == 1 and len(rows(out)) == 4
 
 
 def test_no_folder(tmp_path):
@@ -103,9 +105,9 @@ def test_files_are_prepared_a_few_ahead_and_no_more(tmp_path):
         (tmp_path / f"{k:02}").write_bytes(b"x")
     prepared = []
     run = results.write_rows(tmp_path, tmp_path / ".out", {}, lambda path: prepared.append(path.name), lambda _: {}, threads=3)
-    for k, _ in enumerate(run):
+    for done, _ in enumerate(run):
         time.sleep(0.01)
-        assert len(prepared) <= min(20, k + 1 + 3)
+        assert len(prepared) <= min(20, done + 3)
     assert sorted(prepared) == [f"{k:02}" for k in range(20)]
 
 
@@ -128,7 +130,7 @@ def test_a_folder_is_classified_as_its_files_are(clips, tmp_path):
     told = list(classify.classify_folder(clips, tmp_path / "out", pretrained, clips=2, k=3, device="cpu"))
     assert (told[-1].done, told[-1].total, told[-1].failed) == (6, 6, 2)
     for row in rows(tmp_path / "out"):
-        assert (row["weights"], row["clips"], row["top"]) == (pretrained.name, 2, 3)
+        assert (row["weights"], row["clips"], row["top"], row["precision"]) == (pretrained.name, 2, 3, "float32")
         try:
             answers = classify.classify(clips / row["file"], pretrained, clips=2, k=3, device="cpu")
         except video.VideoError as error:
@@ -161,10 +163,11 @@ def test_the_command_tells_what_is_wrong(clips, tmp_path, capsys):
     out = str(tmp_path / "out.jsonl")
     assert classify.main([str(clips), "--clips", "1", "--out", out]) == 1
     assert "6 of 6, 2 could not be read" in capsys.readouterr().err
-    assert classify.main([str(clips), "--clips", "1", "--out", out]) == 0
-    assert "Every file has a row already." in capsys.readouterr().err
-    assert classify.main([str(clips), "--clips", "2", "--out", out]) == 2
-    assert "name another file" in capsys.readouterr().err
+    assert classify.main([str(clips), "--clips", "1", "--out", out]) == 1  # nothing left to do, and two still unread
+    assert capsys.readouterr().err == "6 of 6, 2 could not be read\n"
+    for other in (["--clips", "2"], ["--clips", "1", "--precision", "bfloat16"]):
+        assert classify.main([str(clips), *other, "--out", out]) == 2
+        assert "name another file" in capsys.readouterr().err
     assert classify.main([str(clips / "nowhere"), "--out", str(tmp_path / "new")]) == 2
     assert "nowhere is no folder" in capsys.readouterr().err
     with pytest.raises(SystemExit):
