@@ -56,6 +56,13 @@ def stored(name, make, /, **settings):
     return run
 
 
+def checkpoint(name):
+    """The file for what is not finished yet of a long run, for `training.train`: in a folder that git ignores, made here."""
+    folder = FOLDER.parents[1] / "runs"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{name}.pt"
+
+
 def _command(name):
     (notebook,) = FOLDER.parent.glob(f"{name[:2]}_*.ipynb")
     return f"OMP_NUM_THREADS={torch.get_num_threads()} VIDEO_RESNET_FULL=1 jupyter execute notebooks/{notebook.name}"

@@ -51,3 +51,10 @@ def test_stored_runs_tell_how_they_were_made(path):
     assert path.stat().st_size < 20_000 and path.suffix == ".json"
     assert {"settings", "command", "device", "threads", "versions", "seconds"} <= set(run)
     assert path.stem[:2] + "_" in run["command"] and {"python", "torch", "torchvision", "numpy"} == set(run["versions"])
+
+
+def test_unfinished_work_has_a_place_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "FOLDER", tmp_path / "notebooks" / "runs")
+    path = runs.checkpoint("99_some_1")
+    assert path == tmp_path / "runs" / "99_some_1.pt" and path.parent.is_dir() and not path.exists()
+    assert runs.checkpoint("99_some_1") == path

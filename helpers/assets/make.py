@@ -16,13 +16,12 @@ import numpy as np
 import torch
 from torch.utils.data import Subset
 
-from helpers import video
+from helpers import runs, video
 from helpers.networks import parameters, r2plus1d_18
 from helpers.stickfigures import ACTIONS, StickFigures, scene
 from helpers.training import accuracy, confusion, mirror, predict, train
 
 HERE = Path(__file__).parent
-RUNS = HERE.parents[1] / "runs"
 WIDTH = 16
 SEED = 2024  # of the first weights and of the order of the clips
 TRAIN, TEST, WATCH = 1, 2, 3  # of the clips: to train on, to report on, to look at after each epoch
@@ -38,7 +37,6 @@ def clip():
 
 def weights():
     """Train R(2+1)D-18 on stick figures; store it in half precision, and a report beside it."""
-    RUNS.mkdir(exist_ok=True)
     torch.manual_seed(SEED)
     network = r2plus1d_18(len(ACTIONS), WIDTH).to(memory_format=torch.channels_last_3d)  # faster, the same numbers
     histories = []
@@ -84,7 +82,7 @@ def _train(network, number, size, clips, epochs, lr):
     watched = StickFigures(200, seed=WATCH, size=size, transform=video.normalize)
     history = train(
         network, Subset(drawn, range(first, first + clips)), watched, epochs, lr=lr, seed=SEED, augment=mirror,
-        checkpoint=RUNS / f"stage{number}.pt", about=f"{drawn.settings}, seed {TRAIN}, checksum {_checksum(drawn)}",
+        checkpoint=runs.checkpoint(f"stage{number}"), about=f"{drawn.settings}, seed {TRAIN}, checksum {_checksum(drawn)}",
     )  # fmt: skip
     return [{name: round(value, 4) for name, value in line.items() if name not in ("seconds", "waited")} for line in history]
 
