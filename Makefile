@@ -5,10 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+EXTRAS := $(VENV)/extras
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all notebooks pictures requirements clean
+.PHONY: help lab test test-all notebooks pictures extras requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -19,7 +20,7 @@ lab: $(STAMP) ## open the series in JupyterLab
 test: $(STAMP) ## run every quick test, and every notebook once
 	$(PYTEST) -m "not slow and not browser" --nbval --nbval-current-env --nbval-cell-timeout=600
 
-test-all: test ## run `make test`, then the slow tests and those in a real browser
+test-all: test $(EXTRAS) ## run `make test`, then the slow tests and those in a real browser
 	$(PYTEST) -m "slow or browser" tests
 
 notebooks: $(STAMP) ## run the series from a fresh start and store what it prints and draws
@@ -28,15 +29,22 @@ notebooks: $(STAMP) ## run the series from a fresh start and store what it print
 pictures: $(STAMP) ## draw the pictures in img/
 	$(BIN)/python img/draw.py
 
-requirements: $(STAMP) ## resolve pyproject.toml into requirements.txt, for every platform
+extras: $(EXTRAS) ## install what only the last part of notebook 13 runs: Ray, ONNX and its runtimes
+
+requirements: $(STAMP) ## resolve pyproject.toml into the two lists of exact versions, for every platform
 	$(BIN)/python -m pip install --quiet uv
 	head -1 requirements.txt > requirements.new
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml >> requirements.new
+	$(RESOLVE) --extra test --upgrade pyproject.toml >> requirements.new
 	mv requirements.new requirements.txt
+	head -1 requirements-extras.txt > requirements.new
+	$(RESOLVE) --all-extras --upgrade --constraint requirements.txt pyproject.toml >> requirements.new
+	mv requirements.new requirements-extras.txt
 
 clean: ## delete the environment
 	rm -rf $(VENV)
+
+RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 FIRST := $(notdir $(firstword $(sort $(wildcard notebooks/*.ipynb))))
 
@@ -53,3 +61,8 @@ $(STAMP): requirements.txt pyproject.toml
 		echo "The installation failed. What it said last (all of it is in $(VENV)/install.log):"; \
 		grep -v '^WARNING' $(VENV)/install.log | tail -12; exit 1; }
 	@touch $(STAMP)
+
+$(EXTRAS): requirements-extras.txt $(STAMP)
+	@echo "Adding the packages of requirements-extras.txt ..."
+	@$(BIN)/python -m pip install --quiet --progress-bar off -r requirements-extras.txt
+	@touch $(EXTRAS)
