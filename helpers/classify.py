@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from helpers import results, video, weights
+from helpers import results, scaling, speed, video, weights
 
 
 # What torch says when a device has too little memory, and when MPS lacks 3D convolutions.
@@ -246,37 +246,86 @@ def top(shares, labels, k=5):
     return [Answer(labels[index], share) for index, share in pairs]
 
 
-def classify(path, pretrained, clips=5, k=5, device=None, dtype=torch.float32):
-    """What happens in a video: the best `k` answers, averaged over clips spread over its length.
+class FileClassifier:
+    """From a file to its best answers, averaged over clips spread over its length; made once for any number of files.
+
+    Args:
+        pretrained: a `weights.Pretrained`.
+        clips: how many of a video; one is taken from the beginning.
+        k: how many answers.
+        device, dtype: as for `Runner`.
+        fast: frames are scaled while they are converted, and the network is one of `speed.prepare`: what comes out differs
+            in the third digit of a share. See notebook 13.
+
+    Raises:
+        ValueError: nobody has told what the network's logits stand for.
+    """
+
+    def __init__(self, pretrained, clips=5, k=5, device=None, dtype=torch.float32, fast=False):
+        _refuse_without_labels(pretrained)
+        self.pretrained, self.clips, self.fast = pretrained, clips, fast
+        precision = str(dtype).removeprefix("torch.")
+        self.how = dict(weights=pretrained.name, clips=clips, top=k, precision=precision, fast=fast)
+        network = pretrained.network
+        if fast:  # which takes and gives float32, whatever it computes in
+            device, side = torch.device(device or best_device()), pretrained.side
+            network = speed.prepare(network.to(device), dtype, (3, pretrained.frames, side, side))
+            dtype = torch.float32
+        self.runner = Runner(network, device, dtype)
+
+    def classify(self, path):
+        """A list of `Answer`, best first; while one clip is classified, the next is decoded. VideoError: it cannot be read."""
+        return self._best(scaling.ahead(self._read(path)))
+
+    def read(self, path):
+        """The clips of a file, preprocessed, or the `video.VideoError` that says why there are none."""
+        try:
+            return list(self._read(path))
+        except video.VideoError as error:
+            return error
+
+    def answer(self, seen):
+        """The end of a row: answers, best first, or error, the reason why there are none."""
+        if isinstance(seen, video.VideoError):
+            return dict(error=str(seen))
+        return dict(answers=[answer._asdict() for answer in self._best(seen)])
+
+    def _read(self, path):
+        where = path, self.clips, self.pretrained.frames, self.pretrained.rate
+        if self.fast:
+            return scaling.read_clips(*where, self.pretrained.side)
+        return map(self.pretrained.preprocess, video.read_clips(*where))
+
+    def _best(self, clips):
+        shares = torch.stack(list(_shares(self.runner, clips))).mean(0)
+        return top(shares, self.pretrained.labels, self.how["top"])
+
+
+def classify(path, pretrained, clips=5, k=5, device=None, dtype=torch.float32, fast=False):
+    """What happens in a video: its best answers; see `FileClassifier` for the arguments.
 
     Args:
         path: a video file.
-        pretrained: a `weights.Pretrained`.
-        clips: how many; one is taken from the beginning.
-        k: how many answers.
-        device, dtype: as for `Runner`.
 
     Returns:
         A list of `Answer`, best first.
 
     Raises:
         video.VideoError: the file cannot be read.
-        ValueError: nobody has told what the network's logits stand for.
+        ValueError: the weights have no labels.
     """
-    _refuse_without_labels(pretrained)
-    film = video.read_clips(path, clips, pretrained.frames, pretrained.rate)
-    return top(probabilities(pretrained, film, device, dtype), pretrained.labels, k)
+    return FileClassifier(pretrained, clips, k, device, dtype, fast).classify(path)
 
 
-def classify_folder(folder, out, pretrained, clips=5, k=5, device=None, dtype=torch.float32):
+def classify_folder(folder, out, pretrained, clips=5, k=5, device=None, dtype=torch.float32, fast=False):
     """Classify every file below a folder; see `results.write_rows` for the file of rows, and for how a killed run goes on.
 
-    A row holds file, weights, clips, top and precision, and either answers, best first, or error, the reason why there are none.
+    A row holds file, weights, clips, top, precision, fast, and either answers, best first, or error, why there are none.
 
     Args:
         folder: with videos, at any depth.
         out: the file of rows.
-        pretrained, clips, k, device, dtype: as for `classify`.
+        pretrained, clips, k, device, dtype, fast: as for `FileClassifier`.
 
     Yields:
         A `results.Progress` at the beginning and after each file. While one is classified the next are decoded.
@@ -285,24 +334,8 @@ def classify_folder(folder, out, pretrained, clips=5, k=5, device=None, dtype=to
         NotADirectoryError, ValueError, OSError: as `results.write_rows`.
         ValueError: the weights have no labels.
     """
-    _refuse_without_labels(pretrained)
-    runner = Runner(pretrained.network, device, dtype)
-
-    def read(path):
-        try:
-            film = video.read_clips(path, clips, pretrained.frames, pretrained.rate)
-            return [pretrained.preprocess(clip) for clip in film]
-        except video.VideoError as error:
-            return error
-
-    def answer(seen):
-        if isinstance(seen, video.VideoError):
-            return dict(error=str(seen))
-        shares = torch.stack(list(_shares(runner, seen))).mean(0)
-        return dict(answers=[answer._asdict() for answer in top(shares, pretrained.labels, k)])
-
-    how = dict(weights=pretrained.name, clips=clips, top=k, precision=str(dtype).removeprefix("torch."))
-    yield from results.write_rows(folder, out, how, read, answer)
+    classifier = FileClassifier(pretrained, clips, k, device, dtype, fast)
+    yield from results.write_rows(folder, out, classifier.how, classifier.read, classifier.answer)
 
 
 def _refuse_without_labels(pretrained):
@@ -323,12 +356,15 @@ def main(arguments=None):
     parser.add_argument("--top", type=at_least_one, default=5, help="answers a video, default: %(default)s")
     parser.add_argument("--device", type=named_device, help="cuda, mps or cpu, default: the first of these that is there")
     parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
+    parser.add_argument("--fast", action="store_true", help="prepare the network first, and scale frames as they are decoded")
     parser.add_argument("--over-time", action="store_true", help="what happens when, for a video of any length")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--out", help="for a folder of any size: the file to which a row for each video is added")
     options = parser.parse_args(arguments)
     if options.out and (len(options.files) > 1 or options.over_time):
         parser.error("--out goes with one folder, and not with --over-time")
+    if options.fast and options.over_time:
+        parser.error("--fast does not go with --over-time")
     for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end the run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -343,13 +379,13 @@ def main(arguments=None):
     if options.out:
         return _fill(options, pretrained)
     failed = 0
+    classifier = None if options.over_time else FileClassifier(pretrained, *_how(options))
     for file in options.files:
         try:
-            dtype = getattr(torch, options.precision)
             if options.over_time:
-                _print_stretches(file, pretrained, options, dtype)
+                _print_stretches(file, pretrained, options)
                 continue
-            answers = classify(file, pretrained, options.clips, options.top, options.device, dtype)
+            answers = classifier.classify(file)
             _print_answers(file, pretrained, options, answers)
         except video.VideoError as error:
             failed += 1
@@ -368,8 +404,13 @@ def _print_answers(file, pretrained, options, answers):
         print(f"\n{file}", *answers, sep="\n", flush=True)
 
 
-def _print_stretches(file, pretrained, options, dtype):
-    rows, seconds = [], video.probe(file).seconds
+def _how(options):
+    """What `FileClassifier` takes after the weights."""
+    return options.clips, options.top, options.device, getattr(torch, options.precision), options.fast
+
+
+def _print_stretches(file, pretrained, options):
+    rows, seconds, dtype = [], video.probe(file).seconds, getattr(torch, options.precision)
     for start, shares in over_time(file, pretrained, device=options.device, dtype=dtype):
         rows.append((start, shares))
         if sys.stderr.isatty():
@@ -387,9 +428,8 @@ def _print_stretches(file, pretrained, options, dtype):
 def _fill(options, pretrained):
     """Classify a folder, telling how far it is every ten seconds, or all the time on a terminal."""
     (folder,), told, terminal = options.files, time.monotonic(), sys.stderr.isatty()
-    how = options.clips, options.top, options.device, getattr(torch, options.precision)
     try:
-        for progress in classify_folder(folder, options.out, pretrained, *how):
+        for progress in classify_folder(folder, options.out, pretrained, *_how(options)):
             if terminal:
                 print(f"\r{progress}    ", end="", file=sys.stderr, flush=True)
             elif time.monotonic() - told > 10:

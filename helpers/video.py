@@ -78,11 +78,17 @@ def read_clip(path, start=0.0, frames=16, rate=15.0):
         return reader.clip(start, frames, rate)
 
 
-def read_clips(path, clips=5, frames=16, rate=15.0):
+def read_clips(path, clips=5, frames=16, rate=15.0, convert=None):
     """Decode several clips spread evenly over a video, the first at its beginning, the last at its end, one at a time.
 
     In a video shorter than the clips together they overlap; in one shorter than a single clip all are the same, and
     hold the last frame.
+
+    Args:
+        path, frames, rate: as of `read_clip`.
+        clips: how many.
+        convert: makes something else than an RGB picture of a frame. It is given the `av.VideoFrame`, and a function that
+            makes the upright picture; it gives an array. See `scaling.Shrink`.
 
     Yields:
         `clips` tensors as of `read_clip`; only one is kept in memory.
@@ -92,7 +98,7 @@ def read_clips(path, clips=5, frames=16, rate=15.0):
     """
     if clips < 1:
         raise ValueError(f"clips={clips}: at least one is needed")
-    with _Reader(path) as reader:
+    with _Reader(path, convert) as reader:
         last = max(0.0, reader.seconds() - frames / rate) if clips > 1 else 0.0
         for start in np.linspace(0.0, last, clips):
             yield reader.clip(float(start), frames, rate)
@@ -238,9 +244,10 @@ def _channels(values):
 class _Reader:
     """One open file. `shown` is the frame on the screen, `coming` the next one, None when there is no other."""
 
-    def __init__(self, path):
+    def __init__(self, path, convert=None):
         _check_file(path)
         self.path = path
+        self.convert = convert
         self.container = None
         try:
             self._open()
@@ -312,7 +319,7 @@ class _Reader:
             if not pictures and self.is_over(time):
                 problem = f"ends after {float(self._end()):.1f} s, before the clip from {float(start):.1f} s begins"
                 raise VideoError(self.path, problem, "Ask for an earlier clip")
-            pictures.append(self.picture() if changed or not pictures else pictures[-1])
+            pictures.append(self._converted() if changed or not pictures else pictures[-1])
         return torch.from_numpy(np.stack(pictures))
 
     def _open(self):
@@ -407,6 +414,9 @@ class _Reader:
     def _cut_short(self):
         """Whether the stream says that it goes on for long after its last frame."""
         return self.coming is None and self._promised() - self._end() > Fraction(1, 2)
+
+    def _converted(self):
+        return self.picture() if self.convert is None else self.convert(self.shown, self.picture)
 
     def picture(self):
         """The frame shown as an array (H, W, 3), RGB, upright."""
