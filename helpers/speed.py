@@ -1,4 +1,7 @@
-"""How long something takes, measured so that the number means something. Built in notebook 08."""
+"""How long something takes, measured so that the number means something; and a network prepared to take less.
+
+Built in notebooks 08 and 13.
+"""
 
 import copy
 import statistics
@@ -38,6 +41,57 @@ def _wait_for(device):
         torch.mps.synchronize()
 
 
+def interleaved(functions, device="cpu", rounds=7):
+    """How long each of several functions takes, measured in turn, so that a machine that slows down slows all of them.
+
+    Args:
+        functions: a dictionary of functions without arguments.
+        device: on which they compute.
+        rounds: how often each is measured; one more round comes first and does not count.
+
+    Returns:
+        A dictionary of lists of seconds, one for each round.
+    """
+    taken = {name: [] for name in functions}
+    for _ in range(rounds + 1):
+        for name, function in functions.items():
+            _wait_for(device)
+            begun = time.perf_counter()
+            function()
+            _wait_for(device)
+            taken[name].append(time.perf_counter() - begun)
+    return {name: times[1:] for name, times in taken.items()}
+
+
+def matrix_product(dtype=torch.float32, device="cpu", side=4096):
+    """A function that multiplies two square matrices, which is what processors do best; `flop` says how many that are."""
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+
+    def product():
+        return a @ b
+
+    product.flop = 2 * side**3
+    return product
+
+
+def peak(dtype=torch.float32, device="cpu", repeats=5):
+    """The most that this machine was seen to compute, in FLOP a second."""
+    product = matrix_product(dtype, device)
+    return product.flop / _best(product, device, repeats)
+
+
+def bandwidth(device="cpu", size=2**28, repeats=5):
+    """The most that this machine was seen to move: bytes a second, read and written, of a copy of so many bytes."""
+    a = torch.zeros(size, dtype=torch.uint8, device=device)
+    b = torch.zeros_like(a)
+    return 2 * size / _best(lambda: b.copy_(a), device, repeats)
+
+
+def _best(function, device, repeats):
+    """The shortest of some times: what the machine can do, not what it does on average."""
+    return min(interleaved(dict(it=function), device, repeats)["it"])
+
+
 def half_precision(network, x, device, dtype=torch.bfloat16):
     """What half precision gains and costs on this device, for this network.
 
@@ -59,7 +113,7 @@ def half_precision(network, x, device, dtype=torch.bfloat16):
     return seconds(lambda: run(False), device) / seconds(lambda: run(True), device), deviation.item()
 
 
-def prepare(network, dtype=torch.float32, size=(3, 16, 112, 112)):
+def prepare(network, dtype=torch.float32, size=(3, 16, 112, 112), compiled=False):
     """The same network for inference only: batch norms folded, every ReLU and every sum done by the convolution before it.
 
     On a CPU with oneDNN the weights are laid out once as its kernels want them, and the clips of a batch go through one
@@ -69,6 +123,8 @@ def prepare(network, dtype=torch.float32, size=(3, 16, 112, 112)):
         network: a `VideoResNet`, or torchvision's, in eval mode; it stays as it is and shares nothing with what comes back.
         dtype: in which it computes; torch.float32, or torch.bfloat16 where the processor has it.
         size: (C, T, H, W) of the clips, for which the layout is chosen. Others work, too.
+        compiled: by torch.compile on top, which takes a while at the first batch of every new size; on a GPU it replays the
+            whole network as one CUDA graph, which helps where batches are small.
 
     Returns:
         A module on the network's device, (B, C, T, H, W) to float32 logits (B, classes).
@@ -80,7 +136,11 @@ def prepare(network, dtype=torch.float32, size=(3, 16, 112, 112)):
     if network.training:
         raise ValueError("call network.eval() first: in train mode batch norms take the statistics of the batch")
     with torch.no_grad():
-        return _Fast(network, dtype, size).eval()
+        fast = _Fast(network, dtype, size).eval()
+    if not compiled:
+        return fast
+    on_gpu = next(network.parameters()).device.type == "cuda"
+    return torch.compile(fast, mode="reduce-overhead" if on_gpu else None, dynamic=False)
 
 
 class _Fast(nn.Module):
