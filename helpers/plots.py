@@ -715,6 +715,30 @@ def _name_points(axes, points, size=9):
         axes.annotate(name, point, middle, textcoords="offset points", ha="center", va="center", fontsize=size, arrowprops=line)
 
 
+def roofline(kinds, peak, bandwidth):
+    """How fast each layer computes, by how much it computes for each byte that it moves, under a machine's two ceilings.
+
+    Args:
+        kinds: for each kind of layer its FLOP a byte, its GFLOP a second (two lists), and how matplotlib is to draw them.
+        peak: the most GFLOP a second.
+        bandwidth: the most gigabytes a second.
+    """
+    figure = new_figure(9.6, 4.2)
+    axes = add_axes(figure, 1, 1, 1)
+    every = [x for xs, _, _ in kinds.values() for x in xs]
+    ends = np.array([min(every) / 2, max(*every, peak / bandwidth) * 3])
+    corner = np.clip(peak / bandwidth, *ends)
+    axes.plot([ends[0], corner], [bandwidth * ends[0], bandwidth * corner], color=INK, lw=1.6)
+    axes.plot([corner, ends[1]], [peak, peak], color=INK, lw=1.6)
+    axes.set(xscale="log", yscale="log", xlim=ends, xlabel="FLOP for each byte moved", ylabel="GFLOP a second")
+    axes.annotate(f"computing: {peak:,.0f} GFLOP a second", (ends[1], peak), (-6, 6), textcoords="offset points", ha="right", fontsize=10)
+    axes.annotate(f"moving: {bandwidth:,.0f} GB a second", (ends[0], bandwidth * ends[0]), (44, 10), textcoords="offset points", fontsize=10)
+    for name, (x, y, how) in kinds.items():
+        axes.plot(x, y, "o", label=name, **how)
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    return figure
+
+
 def filters(patches, courses, columns=12):
     """Learnt filters: those over space as colour patches, those over time as small curves.
 

@@ -142,7 +142,7 @@ def actions():
 
 if __name__ == "__main__":
     network_map(1, "clip")
-    for number in (2, 3):
+    for number in (2, 3, 13):
         network_map(number, "stem", "layer1", "layer2", "layer3", "layer4")
     for number in (4, 6, 11):
         network_map(number, "layer1", "layer2", "layer3", "layer4")
