@@ -318,7 +318,7 @@ def classify(path, pretrained, clips=5, k=5, device=None, dtype=torch.float32, f
 
 
 def classify_folder(folder, out, pretrained, clips=5, k=5, device=None, dtype=torch.float32, fast=False):
-    """Classify every file below a folder; see `results.write_rows` for the file of rows, and for how a killed run goes on.
+    """Classify every file below a folder; see `results.collect` for the file of rows, and for how a killed run goes on.
 
     A row holds file, weights, clips, top, precision, fast, and either answers, best first, or error, why there are none.
 
@@ -331,7 +331,7 @@ def classify_folder(folder, out, pretrained, clips=5, k=5, device=None, dtype=to
         A `results.Progress` at the beginning and after each file. While one is classified the next are decoded.
 
     Raises:
-        NotADirectoryError, ValueError, OSError: as `results.write_rows`.
+        NotADirectoryError, ValueError, OSError: as `results.collect`.
         ValueError: the weights have no labels.
     """
     classifier = FileClassifier(pretrained, clips, k, device, dtype, fast)
@@ -377,7 +377,7 @@ def main(arguments=None):
     if not options.json:
         print(f"Weights {pretrained.name!r}. {pretrained.trained_on}")
     if options.out:
-        return _fill(options, pretrained)
+        return follow(classify_folder(*options.files, options.out, pretrained, *_how(options)), options.out)
     failed = 0
     classifier = None if options.over_time else FileClassifier(pretrained, *_how(options))
     for file in options.files:
@@ -425,11 +425,19 @@ def _print_stretches(file, pretrained, options):
         print(f"\n{file}", *found, sep="\n", flush=True)
 
 
-def _fill(options, pretrained):
-    """Classify a folder, telling how far it is every ten seconds, or all the time on a terminal."""
-    (folder,), told, terminal = options.files, time.monotonic(), sys.stderr.isatty()
+def follow(run, out):
+    """Go through a run over a folder, telling how far it is every ten seconds, or all the time on a terminal.
+
+    Args:
+        run: a generator of `results.Progress`.
+        out: where its rows are.
+
+    Returns:
+        What the command is to end with; see `main`.
+    """
+    told, terminal = time.monotonic(), sys.stderr.isatty()
     try:
-        for progress in classify_folder(folder, options.out, pretrained, *_how(options)):
+        for progress in run:
             if terminal:
                 print(f"\r{progress}    ", end="", file=sys.stderr, flush=True)
             elif time.monotonic() - told > 10:
@@ -439,7 +447,7 @@ def _fill(options, pretrained):
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nInterrupted. The rows so far are in {options.out}; the same command goes on.", file=sys.stderr)
+        print(f"\nInterrupted. The rows so far are in {out}; the same command goes on.", file=sys.stderr)
         return 130
     print(f"\n{progress}" if terminal else progress, file=sys.stderr)
     return 1 if progress.failed else 0

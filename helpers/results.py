@@ -1,6 +1,7 @@
 """A row for each file of a folder, however many: written as soon as it is known, and a killed run goes on. See notebook 13."""
 
 import collections
+import contextlib
 import json
 import os
 import time
@@ -30,19 +31,39 @@ class Progress(NamedTuple):
 
 
 def write_rows(folder, out, how, prepare, finish, threads=2):
-    """Make a row for every file below a folder, in the order of their names.
+    """Make a row for every file below a folder, in this process, in the order of their names; see `collect`.
 
-    A row is a JSON object on a line of its own: file, its path below the folder; what `how` holds; what `finish` gives. A
-    file that has a row is not done again. Half a row, left by a process that was killed while it wrote, is cut off. Memory
-    does not grow with the number of files, but for their names.
+    Args:
+        folder, out, how: as for `collect`.
+        prepare: of a path; called in threads, for a few files ahead.
+        finish: of what `prepare` gave, one after another, the end of a row.
+        threads: how many files are prepared while one is finished.
+
+    Yields:
+        As `collect`, whose errors it raises, too.
+    """
+
+    def work(names):
+        with ThreadPoolExecutor(threads) as pool:
+            for name, prepared in _ahead(pool, lambda name: prepare(Path(folder, name)), names, threads):
+                yield name, finish(prepared)
+
+    yield from collect(folder, out, how, work)
+
+
+def collect(folder, out, how, work):
+    """Make a row for every file below a folder that has none yet, by work that is done here or elsewhere.
+
+    A row is a JSON object on a line of its own: file, its path below the folder; what `how` holds; and its end. Half a row,
+    left by a process that was killed while it wrote, is cut off and made again. Memory does not grow with the number of
+    files, but for their names.
 
     Args:
         folder: files and folders in it whose names begin with a dot are passed over.
         out: the file of rows; made if it is not there, otherwise added to. For one run at a time.
         how: what the rows depend on, a dictionary of what JSON can hold.
-        prepare: of a path; called in threads, for a few files ahead.
-        finish: of what `prepare` gave, one after another; a dictionary, with the key error if there is nothing to tell.
-        threads: how many files are prepared while one is finished.
+        work: of a list of names, a generator: pairs of a name and the end of its row, in any order. An end is a dictionary,
+            with the key error if there is nothing to tell.
 
     Yields:
         A `Progress` at the beginning, of what earlier runs have done, and after each row.
@@ -60,10 +81,9 @@ def write_rows(folder, out, how, prepare, finish, threads=2):
     done, failed = len(names) - len(left), sum(finished.get(name, False) for name in names)
     yield Progress(done, len(names), failed, 0.0)
     begun = time.perf_counter()
-    with open(out, "a", encoding="utf-8") as rows, ThreadPoolExecutor(threads) as pool:
-        ahead = _ahead(pool, lambda name: prepare(Path(folder, name)), left, threads)
-        for count, (name, prepared) in enumerate(ahead, start=1):
-            row = dict(file=name) | how | finish(prepared)
+    with open(out, "a", encoding="utf-8") as rows, contextlib.closing(work(left)) as ends:
+        for count, (name, end) in enumerate(ends, start=1):
+            row = dict(file=name) | how | end
             rows.write(json.dumps(row) + "\n")
             rows.flush()
             failed += "error" in row
