@@ -1,6 +1,7 @@
 """The exercises' checkers: right answers pass, wrong ones get a hint, and nothing that a reader writes makes them raise."""
 
 import bisect
+import copy
 import inspect
 import math
 import re
@@ -38,8 +39,24 @@ RIGHT = {
     "pointing_game": lambda heat, mask: hits(heat, mask).mean(),
     "frames_seen": lambda extents, strides: reach(extents, strides),
     "settled": lambda logits: last_change(logits.argmax(1).tolist()),
+    "least_seconds": lambda flop, size, peak, bandwidth: max(flop / peak, size / bandwidth),
+    "fold_before": lambda norm, conv: before_it(norm, conv),
 }
 WRONG = {
+    "least_seconds": [
+        (lambda flop, size, peak, bandwidth: flop / peak, "200 GB at 50"),
+        (lambda flop, size, peak, bandwidth: size / bandwidth, "200 GFLOP at 100"),
+        (lambda flop, size, peak, bandwidth: flop / peak + size / bandwidth, "200 GFLOP at 100"),
+        (lambda flop, size, peak, bandwidth: max(2, 4 if flop < size else 0), "The longer of computing and moving"),
+    ],
+    "fold_before": [
+        (lambda norm, conv: nn.Sequential(norm, conv), "a single convolution"),
+        (lambda norm, conv: conv, "which axis of the weights"),
+        (lambda norm, conv: before_it(norm, conv, through=False), "Only the bias is wrong"),
+        (lambda norm, conv: before_it(norm, conv, own=False), "Only the bias is wrong"),
+        (lambda norm, conv: before_it(norm, conv, inputs=False), "which axis of the weights"),
+        (lambda norm, conv: before_it(norm, conv, new=False), "make a new one"),
+    ],
     "ceiling": [
         (lambda actions, pairs: 0.7, "Without pairs nothing"),
         (lambda actions, pairs: (actions - 2 * pairs) / actions, "of every two clips one can be right"),
@@ -286,6 +303,20 @@ def activation(network, clip, weight):
 
 def reach(extents, strides):
     return 1 + sum((extent - 1) * math.prod(strides[:k]) for k, extent in enumerate(extents))
+
+
+def before_it(norm, conv, through=True, own=True, inputs=True, new=True):
+    """A convolution with the norm before it folded in; and what may go wrong."""
+    folded = copy.deepcopy(conv) if new else conv
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    shift = norm.bias - norm.running_mean * scale
+    passed = conv.weight.flatten(2).sum(2) @ shift if through else shift.sum().expand(conv.out_channels)
+    bias = passed + (conv.bias if own and conv.bias is not None else 0)
+    shape = (1, -1, 1, 1, 1) if inputs else (-1, 1, 1, 1, 1)
+    scale = scale if inputs else scale.mean().expand(conv.out_channels)
+    folded.weight.data = conv.weight.data * scale.view(shape)
+    folded.bias = nn.Parameter(bias)
+    return folded
 
 
 def last_change(answers):
