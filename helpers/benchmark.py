@@ -27,6 +27,7 @@ from helpers import classify, scaling, speed, stickfigures, video, views, weight
 
 CLASSES = 400
 SIZE = (3, 16, 112, 112)
+HEADER = f"{'':36}{'torchvision':>12}{'ours':>10}{'times as fast':>22}{'of the peak':>13}{'memory, MB':>17}"
 
 
 class How(NamedTuple):
@@ -59,7 +60,7 @@ def main(arguments=None):
         how = How(options.device, options.video or _drawn(folder))
         machine = about(how.device)
         print(*(f"{name}: {value}" for name, value in machine.items()), sep="\n", end="\n\n")
-        print(f"{'':36}{'torchvision':>12}{'ours':>10}{'times as fast':>21}{'of the peak':>13}{'memory, MB':>16}")
+        print(HEADER)
         rows = []
         for line in lines(how.device):
             if (options.only or "") in line.title:
@@ -127,7 +128,7 @@ def told(row):
     ratio = f"{row['ratio']:.2f} ({row['spread'][0]:.2f} to {row['spread'][1]:.2f})"
     share = "" if row["share_of_peak"] is None else f"{row['share_of_peak']:.0%}"
     megabytes = "" if None in memory else f"{memory[0]:,} and {memory[1]:,}"
-    return f"{row['title']:<36}{seconds[0] * 1e3:>9.0f} ms{seconds[1] * 1e3:>7.0f} ms{ratio:>21}{share:>13}{megabytes:>16}"
+    return f"{row['title']:<36}{seconds[0] * 1e3:>9.0f} ms{seconds[1] * 1e3:>7.0f} ms{ratio:>22}{share:>13}{megabytes:>17}"
 
 
 def _inference(count, dtype):

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -38,6 +39,49 @@ def test_actions_in_files_are_understood(pretrained, tmp_path):
         video.write_video(tmp_path / "a.mp4", film, rate=30)
         right += classify.classify(tmp_path / "a.mp4", pretrained, clips=1)[0].label == action
     assert right >= 9
+
+
+@pytest.mark.parametrize("dtype, allowed", [(torch.float32, 5e-3), (torch.bfloat16, 2e-2)])
+def test_the_fast_way_gives_nearly_the_same_shares(pretrained, dtype, allowed, tmp_path, monkeypatch):
+    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("no bfloat16 here")
+    before = {name: tensor.clone() for name, tensor in pretrained.network.state_dict().items()}
+    plain = classify.FileClassifier(pretrained, clips=3, k=10)
+    with monkeypatch.context() as m:  # it is really another way
+        m.setattr(video, "preprocess", None)
+        fast = classify.FileClassifier(pretrained, clips=3, k=10, dtype=dtype, fast=True)
+        found = {answer.label: answer.probability for answer in fast.classify(CLIP)}
+    wanted = {answer.label: answer.probability for answer in plain.classify(CLIP)}
+    assert found.keys() == wanted.keys() and max(wanted, key=wanted.get) == max(found, key=found.get) == "jumping jacks"
+    assert 0 < max(abs(found[label] - wanted[label]) for label in wanted) < allowed
+    assert all(torch.equal(tensor, before[name]) for name, tensor in pretrained.network.state_dict().items())
+    row = fast.answer(fast.read(CLIP))
+    assert {answer["label"]: answer["probability"] for answer in row["answers"]} == found
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    assert list(fast.answer(fast.read(tmp_path / "bad.mp4"))) == ["error"]
+    with pytest.raises(video.VideoError):
+        fast.classify(tmp_path / "bad.mp4")
+    assert fast.how == plain.how | dict(fast=True, precision=str(dtype).removeprefix("torch."))
+
+
+def test_the_next_clip_is_decoded_while_one_is_classified(pretrained, monkeypatch):
+    decoded, seen = [threading.Event() for _ in range(3)], []
+
+    def read_clips(*_, **__):
+        for event in decoded:
+            event.set()
+            yield torch.zeros(16, 128, 171, 3, dtype=torch.uint8)
+
+    def network(x):
+        assert len(seen) == 2 or decoded[len(seen) + 1].wait(10)
+        seen.append(x)
+        return pretrained.network(x)
+
+    monkeypatch.setattr(video, "read_clips", read_clips)
+    classifier = classify.FileClassifier(pretrained, clips=3)
+    monkeypatch.setattr(classifier.runner, "network", network)
+    classifier.classify("any")
+    assert len(seen) == 3
 
 
 def test_probabilities_are_the_mean_softmax_over_clips(pretrained):
@@ -104,6 +148,15 @@ def test_a_name_that_the_terminal_cannot_show_does_no_harm(tmp_path):
         capture_output=True, cwd=ROOT, timeout=300, env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.count(b"jumping jacks") == 2
+
+
+def test_the_fast_command(capsys):
+    assert classify.main([str(CLIP), "--fast", "--clips", "1", "--top", "2", "--json"]) == 0
+    (row,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert row["answers"][0]["label"] == "jumping jacks" and len(row["answers"]) == 2
+    with pytest.raises(SystemExit):
+        classify.main([str(CLIP), "--fast", "--over-time"])
+    assert "does not go with --over-time" in capsys.readouterr().err
 
 
 def test_bad_arguments_are_refused(capsys):

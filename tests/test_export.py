@@ -1,0 +1,272 @@
+"""What leaves PyTorch says the same elsewhere: as an ONNX file in float32 and in 8-bit integers, in two runtimes."""
+
+import copy
+import json
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from test_speed import settled
+from torch import nn
+from torchvision.models import video as video_networks
+
+from helpers import export, speed, video, weights
+from helpers.assets.make import TEST, TRAIN
+from helpers.networks import NETWORKS
+from helpers.stickfigures import StickFigures
+
+pytestmark = pytest.mark.slow  # the packages are an extra, installed for `make test-all`
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+openvino = pytest.importorskip("openvino")
+
+SIZE = (3, 8, 24, 40)
+RUNTIMES = [export.onnx_runtime, export.openvino]
+
+
+@pytest.fixture(scope="module", params=["r2plus1d_18", "r3d_18", "mc3_18", "fr2d_18", "r2d_18", "rmc3_34", "torchvision's mc3_18"])
+def pair(request, tmp_path_factory):
+    """A network and its file."""
+    torch.manual_seed(0)
+    if request.param in NETWORKS:
+        network = settled(NETWORKS[request.param](7, 8, frames=8))
+    else:
+        network = settled(video_networks.mc3_18(num_classes=7))
+    path = tmp_path_factory.mktemp("onnx") / "network.onnx"
+    before = copy.deepcopy(network.state_dict())
+    export.export(network, path, SIZE)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    return network, path
+
+
+def deviation(network, runtime, count):
+    """The largest of a logit, as a share of the largest logit."""
+    x = torch.randn(count, *SIZE)
+    with torch.inference_mode():
+        wanted = network(x)
+    logits = runtime(x)
+    assert logits.dtype == torch.float32 and logits.shape == wanted.shape
+    return ((logits - wanted).abs().max() / wanted.abs().max()).item()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_file_says_the_same_to_batches_of_any_size(pair, runtime):
+    network, path = pair
+    compute = runtime(path)
+    for count in (1, 3, 5):
+        assert deviation(network, compute, count) < 1e-5
+
+
+def changes(network):
+    """Change a network in one place after another; in between it is as it was."""
+    for place, module in list(network.named_modules()):
+        if isinstance(module, nn.ReLU):
+            module.forward = lambda x: x
+            yield f"{place} left out"
+            del module.forward
+        elif isinstance(module, nn.BatchNorm3d):
+            before = module.running_var.clone()
+            module.running_var.mul_(1.01)
+            yield f"what comes out of {place} half a percent smaller"
+            module.running_var.copy_(before)
+
+
+@pytest.mark.parametrize("pair", ["r2plus1d_18", "mc3_18", "torchvision's mc3_18"], indirect=True)
+def test_a_change_anywhere_is_seen(pair):
+    """A file that leaves something out does not pass the test above."""
+    network, path = pair
+    compute = export.onnx_runtime(path)
+    for change in changes(network):
+        assert deviation(network, compute, 1) > 1e-4, change
+    assert deviation(network, compute, 1) < 1e-5
+
+
+def test_a_file_holds_convolutions_relus_and_sums(pair):
+    network, path = pair
+    nodes = [node.op_type for node in onnx.load(str(path)).graph.node]
+    convolutions = sum(isinstance(module, nn.Conv3d) for module in network.modules())
+    blocks = sum(len(layer) for layer in (network.layer1, network.layer2, network.layer3, network.layer4))
+    assert nodes.count("Conv") == convolutions and nodes.count("Add") == blocks and nodes.count("Gemm") == 1
+    assert set(nodes) <= {"Conv", "Relu", "Add", "ReduceMean", "Reshape", "Unsqueeze", "Gemm"}
+
+
+def test_a_file_is_one_and_does_not_tell_where_it_was_made(pair):
+    _, path = pair
+    assert [other.name for other in path.parent.iterdir()] == [path.name]
+    content = path.read_bytes()
+    assert str(ROOT).encode() not in content and b"site-packages" not in content
+    graph = onnx.load(str(path)).graph
+    assert [[value.name for value in values] for values in (graph.input, graph.output)] == [["clips"], ["logits"]]
+
+
+def test_train_mode_is_refused(tmp_path):
+    network = NETWORKS["fr2d_18"](7, 8)
+    with pytest.raises(ValueError, match=r"network\.eval\(\) first"):
+        export.export(network, tmp_path / "a.onnx", SIZE)
+    network.eval().layer3[0].conv1.train()
+    with pytest.raises(ValueError, match=r"network\.eval\(\) first"):
+        export.export(network, tmp_path / "a.onnx", SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The trained network of this repository, its file, and the same in 8 bits."""
+    network, folder = weights.load().network, tmp_path_factory.mktemp("onnx")
+    export.export(network, folder / "float32.onnx")
+    clips = StickFigures(32, TRAIN, transform=video.normalize)
+    export.quantize(folder / "float32.onnx", folder / "int8.onnx", (clips[k][0] for k in range(32)))
+    return network, folder / "float32.onnx", folder / "int8.onnx"
+
+
+def test_8_bits_give_the_same_answers(trained):
+    """A hundred clips that neither the weights nor the ranges come from."""
+    network, file, small = trained
+    ways = dict(torch=network, float32=export.onnx_runtime(file))
+    ways |= dict(runtime=export.onnx_runtime(small), openvino=export.openvino(small))
+    clips = StickFigures(100, TEST, transform=video.normalize)
+    with torch.inference_mode():
+        told = export.compare(ways, (clips[k] for k in range(100)))
+    assert told["torch"]["right"] >= 0.97 and told["float32"]["deviation"] < 1e-5
+    for name in ("runtime", "openvino"):
+        assert told[name]["agree"] >= 0.99 and told[name]["right"] >= 0.97
+        assert 1e-3 < told[name]["deviation"] < 0.06  # without VNNI up to 0.05, else 0.013
+
+
+def test_convolutions_and_what_goes_between_them_are_8_bits(trained):
+    _, file, small = trained
+    assert small.stat().st_size < 0.28 * file.stat().st_size
+    graph = onnx.load(str(small)).graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    held = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            x, weight = (made_by[name] for name in node.input[:2])
+            assert x.op_type == weight.op_type == "DequantizeLinear"
+            assert held[weight.input[0]].data_type == onnx.TensorProto.INT8
+            assert held[weight.input[1]].dims == held[weight.input[0]].dims[:1]  # a scale for each channel
+            assert held[x.input[2]].data_type == onnx.TensorProto.UINT8
+        elif node.op_type == "Add":
+            assert all(made_by[name].op_type == "DequantizeLinear" for name in node.input)
+        elif node.op_type == "Gemm":
+            assert held[node.input[1]].data_type == onnx.TensorProto.FLOAT
+    assert sum(node.op_type == "Conv" for node in graph.node) == 37
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """What OpenVINO has made of files."""
+    made, compile_model = [], openvino.compile_model
+    monkeypatch.setattr(openvino, "compile_model", lambda *how: made.append(compile_model(*how)) or made[-1])
+    return made
+
+
+def precisions(model):
+    """In which precision OpenVINO computes convolutions."""
+    about = [node.get_rt_info() for node in model.get_runtime_model().get_ordered_ops()]
+    return {node["runtimePrecision"].astype(str) for node in about if node["layerType"].astype(str) == "Convolution"}
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="OpenVINO has other kernels elsewhere")
+def test_openvino_computes_in_the_precision_that_it_is_told(trained, compiled):
+    _, file, small = trained
+    export.openvino(file), export.openvino(small)
+    assert [precisions(model) for model in compiled] == [{"f32"}, {"u8"}]
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        export.openvino(file, precision="bf16"), export.openvino(small, precision="bf16")
+        assert [precisions(model) for model in compiled[2:]] == [{"bf16"}, {"u8"}]
+
+
+def test_threads_are_as_many_as_asked_for(pair, compiled, monkeypatch):
+    import onnxruntime
+
+    sessions, make = [], onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *a, **k: sessions.append(make(*a, **k)) or sessions[-1])
+    export.openvino(pair[1], threads=1), export.onnx_runtime(pair[1], threads=1)
+    assert compiled[0].get_property("INFERENCE_NUM_THREADS") == 1
+    assert sessions[0].get_session_options().intra_op_num_threads == 1
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_arrays_and_tensors_of_any_layout_are_taken_and_answers_kept(pair, runtime):
+    compute = runtime(pair[1])
+    x = torch.randn(2, *SIZE)
+    first = compute(x)
+    kept = first.clone()
+    assert not torch.equal(compute(x + 1), kept) and torch.equal(first, kept)
+    assert torch.equal(compute(x.numpy()), kept)
+    assert torch.equal(compute(x.numpy().astype(np.float64)), kept)
+    assert torch.equal(compute(x.to(memory_format=torch.channels_last_3d)), kept)
+
+
+def test_ranges_need_clips(pair, tmp_path):
+    with pytest.raises(ValueError, match="No data"):
+        export.quantize(pair[1], tmp_path / "int8.onnx", [])
+
+
+def test_nothing_is_printed(tmp_path):
+    """In a process of its own, for logging and what is not Python go past pytest."""
+    code = """
+import sys, torch
+from helpers import export, networks
+folder, network = sys.argv[1], networks.r2plus1d_18(7, 8).eval()
+export.export(network, folder + "/float32.onnx", (3, 4, 32, 32))
+export.quantize(folder + "/float32.onnx", folder + "/int8.onnx", torch.randn(2, 3, 4, 32, 32))
+for runtime in (export.onnx_runtime, export.openvino):
+    for file in ("/float32.onnx", "/int8.onnx"):
+        assert runtime(folder + file)(torch.randn(2, 3, 4, 32, 32)).shape == (2, 7)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["float32.onnx", "int8.onnx"]
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime", "onnxruntime.quantization", "openvino"])
+def test_what_is_missing_is_named(pair, tmp_path, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    _, path = pair
+    calls = {
+        "onnx": lambda: export.export(pair[0], tmp_path / "a.onnx", SIZE),
+        "onnxscript": lambda: export.export(pair[0], tmp_path / "a.onnx", SIZE),
+        "onnxruntime": lambda: export.onnx_runtime(path),
+        "onnxruntime.quantization": lambda: export.quantize(path, tmp_path / "b.onnx", torch.randn(1, *SIZE)),
+        "openvino": lambda: export.openvino(path),
+    }
+    with pytest.raises(ImportError, match=f"^{missing} is not installed here. Install it with `make extras`"):
+        calls[missing]()
+
+
+def test_answers_are_compared_with_those_of_the_first_way():
+    table = torch.tensor([[4.0, 0, 0], [0, 2, 1], [0, 1, 2], [1, 0, 0]])
+    other = torch.tensor([[4.0, 0, 0], [0, 1, 2], [0, 1, 2], [0.5, 0, 0]])
+    ways = dict(first=lambda x: table[x], second=lambda x: other[x])
+    told = export.compare(ways, ((torch.tensor(k), label) for k, label in enumerate([0, 2, 2, 1])))
+    assert told == dict(first=dict(right=0.5, agree=1.0, deviation=0.0), second=dict(right=0.75, agree=0.75, deviation=0.25))
+
+
+def test_times_are_medians_and_ratios_go_with_their_round(monkeypatch):
+    seconds = dict(first=[6.0, 8, 20], second=[3.0, 1, 2])
+
+    def interleaved(functions, device, rounds):
+        return {name: seconds[name] for name, function in functions.items() if function() == name}
+
+    monkeypatch.setattr(speed, "interleaved", interleaved)
+    told = export.times(dict(first=lambda x: "first", second=lambda x: "second"), None, 3)
+    assert told["first"] == dict(seconds=8.0, ratio=1.0, spread=[1.0, 1.0])
+    assert told["second"] == dict(seconds=2.0, ratio=4.0, spread=[2.0, 10.0])
+
+
+def test_all_is_measured(monkeypatch):
+    monkeypatch.setattr(export, "r2plus1d_18", lambda: NETWORKS["r2plus1d_18"](7, 8))
+    told = json.loads(json.dumps(export.measured(calibration=2, clips=3, rounds=1)))
+    names = ["PyTorch float32", "ONNX Runtime float32", "OpenVINO float32"]
+    names += ["OpenVINO bfloat16", "ONNX Runtime int8", "OpenVINO int8"]
+    assert list(told) == ["answers", "trained", "full width"] and all(list(part) == names for part in told.values())
+    far = [told["answers"][name]["deviation"] for name in names]
+    assert far[0] == 0 and max(far[1:3]) < 1e-5 < 1e-3 < min(far[4:])
+    assert all(row["seconds"] > 0 for part in ("trained", "full width") for row in told[part].values())
