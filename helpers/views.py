@@ -2,7 +2,8 @@
 
 In channels-last layout a clip lies in memory as B, T, H, W, C. A 1x3x3 convolution sees it as B x T pictures, a 3x1x1
 convolution as pictures of T by H x W pixels; neither moves a number. PyTorch's 2D convolutions are faster there than its 3D
-ones, and right where these are wrong: in bfloat16 `conv3d` gets infinite gradients for 3x1x1 over two frames (PyTorch 2.15).
+ones, and right where these are wrong: in bfloat16 `conv3d` gets infinite gradients for 3x1x1 over two frames on CPUs without
+matrix units (PyTorch 2.15).
 """
 
 from torch import nn

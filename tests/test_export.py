@@ -27,9 +27,10 @@ openvino = pytest.importorskip("openvino")
 
 SIZE = (3, 8, 24, 40)
 RUNTIMES = [export.onnx_runtime, export.openvino]
+NAMES = ["r2plus1d_18", "r3d_18", "mc3_18", "fr2d_18", "r2d_18", "rmc3_34", "torchvision's mc3_18"]
 
 
-@pytest.fixture(scope="module", params=["r2plus1d_18", "r3d_18", "mc3_18", "fr2d_18", "r2d_18", "rmc3_34", "torchvision's mc3_18"])
+@pytest.fixture(scope="module", params=NAMES)
 def pair(request, tmp_path_factory):
     """A network and its file."""
     torch.manual_seed(0)
@@ -153,6 +154,7 @@ def test_convolutions_and_what_goes_between_them_are_8_bits(trained):
             assert held[x.input[2]].data_type == onnx.TensorProto.UINT8
         elif node.op_type == "Add":
             assert all(made_by[name].op_type == "DequantizeLinear" for name in node.input)
+            assert [other.op_type for other in graph.node if node.output[0] in other.input] == ["QuantizeLinear"]
         elif node.op_type == "Gemm":
             assert held[node.input[1]].data_type == onnx.TensorProto.FLOAT
     assert sum(node.op_type == "Conv" for node in graph.node) == 37
@@ -189,7 +191,9 @@ def test_threads_are_as_many_as_asked_for(pair, compiled, monkeypatch):
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *a, **k: sessions.append(make(*a, **k)) or sessions[-1])
     export.openvino(pair[1], threads=1), export.onnx_runtime(pair[1], threads=1)
     assert compiled[0].get_property("INFERENCE_NUM_THREADS") == 1
-    assert sessions[0].get_session_options().intra_op_num_threads == 1
+    options = sessions[0].get_session_options()
+    assert options.intra_op_num_threads == 1
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -39,6 +39,10 @@ TWINS = {
         "helpers.folders": ["split", "random_crop"],
         "helpers.training": ["replace_head", "freeze", "learn", "class_weights"],
     },
+    "13_make_it_fast.ipynb": {
+        "helpers.speed": ["interleaved", "matrix_product", "peak", "bandwidth", "_best", "_wait_for"],
+        "helpers.scaling": ["neighbours", "ahead"],
+    },
 }
 
 

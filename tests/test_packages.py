@@ -3,6 +3,7 @@
 import re
 import tomllib
 
+import pytest
 import yaml
 from conftest import ROOT
 from packaging.markers import Marker
@@ -11,7 +12,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-WANTED = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
+OPTIONAL = PROJECT["optional-dependencies"]
+WANTED = [Requirement(line) for line in PROJECT["dependencies"] + OPTIONAL["test"]]
+EXTRAS = [Requirement(line) for line in OPTIONAL["cluster"] + OPTIONAL["export"]]
 PLATFORMS = [
     {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": "x86_64"},
     {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": "aarch64"},
@@ -20,8 +23,8 @@ PLATFORMS = [
 ]
 
 
-def pinned():
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+def pinned(file="requirements.txt"):
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
@@ -39,10 +42,20 @@ def test_every_package_is_pinned_once_on_every_platform_and_python():
                 assert exact and exact[1] in wanted.specifier, (wanted, environment)
 
 
-def test_pins_are_exact_and_name_no_host():
-    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+def test_extras_are_pinned_beside_the_rest_and_change_nothing_of_it():
+    pins = {str(pin) for pin in pinned("requirements-extras.txt")}
+    assert {str(pin) for pin in pinned()} < pins
+    versions = {canonicalize_name(pin.name): pin for pin in pinned("requirements-extras.txt")}
+    for wanted in EXTRAS:
+        assert str(versions[canonicalize_name(wanted.name)].specifier).removeprefix("==") in wanted.specifier
+    assert not {canonicalize_name(wanted.name) for wanted in EXTRAS} & {canonicalize_name(pin.name) for pin in pinned()}
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-extras.txt"])
+def test_pins_are_exact_and_name_no_host(file):
+    text = (ROOT / file).read_text(encoding="utf-8")
     assert "://" not in text and "--" not in text and " @ " not in text
-    for pin in pinned():
+    for pin in pinned(file):
         assert re.fullmatch(r"==[0-9][0-9a-z.]*", str(pin.specifier)), pin
         assert pin.marker is None or isinstance(pin.marker, Marker)
     assert not {canonicalize_name(pin.name) for pin in pinned()} & {"video-resnet-notebooks"}
@@ -50,7 +63,7 @@ def test_pins_are_exact_and_name_no_host():
 
 def test_lower_bounds_are_told_with_a_reason():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for wanted in WANTED:
+    for wanted in WANTED + EXTRAS:
         line = next(line for line in text.splitlines() if line.strip().startswith(f'"{wanted}"'))
         assert str(wanted.specifier).startswith(">=") and len(line.split("#")[1].strip()) > 10, line
 

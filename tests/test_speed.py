@@ -1,5 +1,6 @@
 """The clock, and networks prepared for inference: what counts and what does not; the same answers, sooner."""
 
+import shutil
 import time
 
 import pytest
@@ -105,3 +106,56 @@ def test_what_cannot_be_prepared_is_refused():
     network.layer1[0].conv1.append(torch.nn.Dropout3d())
     with pytest.raises(TypeError, match="Dropout3d is no part"):
         speed.prepare(network.eval())
+
+
+def test_functions_are_measured_in_turn_after_a_round_that_does_not_count():
+    calls, waits = [], iter([0.5, 0.0, 0.02, 0.0, 0.04, 0.0])
+
+    def wait(name):
+        calls.append(name)
+        time.sleep(next(waits))
+
+    taken = speed.interleaved(dict(a=lambda: wait("a"), b=lambda: wait("b")), rounds=2)
+    assert calls == ["a", "b"] * 3
+    assert [round(seconds, 2) for seconds in taken["a"]] == [0.02, 0.04] and len(taken["b"]) == 2
+
+
+def test_ceilings_are_the_shortest_of_some_times(monkeypatch):
+    monkeypatch.setattr(speed, "interleaved", lambda functions, device, rounds: {name: [0.5, 0.25, 1.0] for name in functions})
+    assert speed.peak() == 2 * 4096**3 / 0.25
+    assert speed.bandwidth(size=1000) == 2 * 1000 / 0.25
+
+
+def test_a_matrix_product_is_one():
+    product = speed.matrix_product(torch.bfloat16, side=8)
+    assert product().shape == (8, 8) and product().dtype == torch.bfloat16 and product.flop == 1024
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own making
+@pytest.mark.parametrize("way", ["packed", "folded"], indirect=True)
+def test_a_compiled_network_says_the_same(way):
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a compiler")
+    torch.manual_seed(0)
+    network = settled(NETWORKS["r2plus1d_18"](7, 8, frames=8))
+    fast = speed.prepare(network, size=(3, 8, 32, 32), compiled=True)
+    x = torch.randn(2, 3, 8, 32, 32)
+    with torch.inference_mode():
+        wanted, found = network(x), fast(x)
+    assert isinstance(fast, torch._dynamo.OptimizedModule)
+    assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype, allowed", [(torch.float32, 1e-3), (torch.bfloat16, 2e-2), (torch.float16, 5e-3)])
+def test_prepared_on_a_gpu(dtype, allowed, compiled):
+    torch.manual_seed(0)
+    network = settled(NETWORKS["r2plus1d_18"](7, 8, frames=8)).cuda()
+    fast = speed.prepare(network, dtype, size=(3, 8, 32, 32), compiled=compiled)
+    x = torch.randn(4, 3, 8, 32, 32, device="cuda")
+    with torch.inference_mode():
+        wanted = network(x)
+        for _ in range(3):  # a CUDA graph is recorded first, then replayed
+            assert (fast(x) - wanted).abs().max() < allowed * wanted.abs().max()

@@ -1,0 +1,215 @@
+"""Ray Data's rows are those of a single process; killed workers and a killed caller lose nothing and double nothing."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from helpers import classify, cluster, stickfigures, video, weights
+
+pytestmark = [
+    pytest.mark.slow,
+    # Ray warns of its own settings, each time it makes them.
+    pytest.mark.filterwarnings("ignore:`use_.*` is deprecated:DeprecationWarning:ray.data.context"),
+]
+HOW = dict(clips=2, k=3)
+MINE = "mine.pt"  # weights, which the workers find elsewhere than here
+
+
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory):
+    """A cluster of this machine, of two cores whatever it has, whose processes were started somewhere else."""
+    ray = pytest.importorskip("ray")
+    with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield ray
+    processes = psutil.Process().children(recursive=True)
+    ray.shutdown()
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    assert len(processes) > 2 and not alive
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """It holds a folder, films: seven of them, one in a folder of the folder, and a damaged one."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "films" / "deep").mkdir(parents=True)
+    for k, name in enumerate(["1", "2", "3", "4", "5", "日本", "deep/1"]):
+        film = stickfigures.scene(stickfigures.ACTIONS[k], seed=5, index=k, frames=40, size=128).film
+        video.write_video(home / "films" / f"{name}.mp4", film, rate=15)
+    whole = (home / "films" / "1.mp4").read_bytes()
+    (home / "films" / "cut.mp4").write_bytes(whole[: len(whole) // 3])
+    weights.save(home / MINE, weights.load())
+    if sys.platform == "linux":  # a name that is not UTF-8
+        (home / "films" / "5.mp4").rename(home / "films" / "\udcff.mp4")
+    return home
+
+
+@pytest.fixture(scope="module")
+def alone(home):
+    """The rows of a single process, of one thread as each worker's: the order in which numbers are added is theirs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with contextlib.chdir(home):
+        list(classify.classify_folder("films", "alone.jsonl", weights.load(MINE), device="cpu", **HOW))
+    torch.set_num_threads(threads)
+    return rows(home / "alone.jsonl")
+
+
+@pytest.fixture
+def at_home(home, monkeypatch):
+    monkeypatch.chdir(home)
+
+
+def rows(out):
+    """Rows, sorted by file."""
+    return sorted(map(json.loads, out.read_text().splitlines()), key=lambda row: row["file"])
+
+
+def watched(diary, at_birth=lambda: None, at_end=lambda: None):
+    """A worker that keeps a diary: a line of its process and of the file that it begins.
+
+    Ray sends a class that was made in a function whole, so that the workers need not find this module.
+    """
+
+    class Watched(cluster.Worker):
+        def __init__(self, *arguments):
+            at_birth()
+            super().__init__(*arguments)
+
+        def __call__(self, row):
+            with open(diary, "a") as lines:
+                lines.write(f"{os.getpid()} {row['name']}\n")
+            row = super().__call__(row)
+            at_end()
+            return row
+
+    return Watched
+
+
+def begun(diary):
+    """Pairs of a process and a file."""
+    return [line.split(maxsplit=1) for line in diary.read_text().splitlines()]
+
+
+def test_rows_are_those_of_a_single_process_and_both_workers_make_some(ray, at_home, alone, tmp_path, monkeypatch, capfd):
+    diary, out, give_up = tmp_path / "diary", tmp_path / "out", time.time() + 60
+
+    def wait_for_the_other():
+        while len({line.split()[0] for line in open(diary)}) < 2 and time.time() < give_up:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(cluster, "Worker", watched(diary, at_end=wait_for_the_other))
+    told = list(cluster.classify_folder("films", out, MINE, **HOW))
+    assert rows(out) == alone and [row["file"] for row in alone if "error" in row] == ["cut.mp4"]
+    assert [(each.done, each.total) for each in told] == [(done, 8) for done in range(9)] and told[-1].failed == 1
+    assert len({process for process, _ in begun(diary)}) == 2 and len(begun(diary)) == 8
+    (again,) = cluster.classify_folder("films", out, MINE, **HOW)
+    assert again[:3] == (8, 8, 1) and len(begun(diary)) == 8
+    assert capfd.readouterr() == ("", "")
+    assert ray.data.DataContext.get_current().enable_progress_bars  # of the caller's other data
+
+
+def test_killed_workers_lose_nothing_and_double_nothing(ray, at_home, alone, tmp_path, monkeypatch):
+    """One is killed at its start, and one that has classified the fourth file and not yet handed it over."""
+    diary, out = tmp_path / "diary", tmp_path / "out"
+
+    def die_once(where):
+        with contextlib.suppress(FileExistsError), open(tmp_path / where, "x") as killed:
+            killed.write(str(os.getpid()))
+            killed.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def die_at_the_fourth():
+        if len(open(diary).readlines()) >= 4:
+            die_once("working")
+
+    monkeypatch.setattr(cluster, "TASKS", 4)  # of two files
+    monkeypatch.setattr(cluster, "Worker", watched(diary, lambda: die_once("starting"), die_at_the_fourth))
+    list(cluster.classify_folder("films", out, MINE, **HOW))
+    assert rows(out) == alone
+    starting, working = ((tmp_path / where).read_text() for where in ("starting", "working"))
+    assert starting not in {process for process, _ in begun(diary)}
+    *_, undelivered = (file for process, file in begun(diary) if process == working)
+    assert len({process for process, file in begun(diary) if file == undelivered}) == 2  # another has done it again
+
+
+def test_the_command_goes_on_after_it_was_killed(ray, home, alone, tmp_path):
+    """Killed on one cluster and started again on another, which it makes and ends itself."""
+    out, module = tmp_path / "out", [sys.executable, "-m", "helpers.cluster"]
+    arguments = ["films", "--out", str(out), "--weights", MINE, "--clips", "2", "--top", "3"]
+    run = subprocess.Popen([*module, *arguments, "--address", ray.get_runtime_context().gcs_address], cwd=home)
+    while run.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < 2):
+        time.sleep(0.005)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    before = out.read_bytes()
+    assert 2 <= before.count(b"\n") < 8
+    code = "import ray, sys; from helpers import cluster; sys.exit(cluster.main(sys.argv[1:]) + 10 * ray.is_initialized())"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=home, capture_output=True, text=True)
+    assert rows(out) == alone and out.read_bytes().startswith(before)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert all(" of 8" in line for line in done.stderr.splitlines()) and "8 of 8, 1 could not be read" in done.stderr
+
+
+def test_a_worker_that_fails_says_why_and_ends_the_run(ray, at_home, tmp_path, monkeypatch, capfd):
+    """It does not find the weights, which the caller has found."""
+    mine = shutil.copy(MINE, tmp_path)
+    monkeypatch.setattr(cluster, "Worker", watched(tmp_path / "diary", lambda: Path(mine).unlink(missing_ok=True)))
+    with pytest.raises(RuntimeError, match=r"films/.*mp4 could not be done.* ValueError: unknown weights '/.*mine.pt'"):
+        list(cluster.classify_folder("films", tmp_path / "out", mine, **HOW))
+    assert (tmp_path / "out").read_text() == "" and capfd.readouterr().err == ""
+
+
+def test_what_cannot_begin(at_home, tmp_path, monkeypatch, capsys):
+    """It is told before a cluster is started."""
+    monkeypatch.setattr(cluster, "_cluster", None)
+    out = tmp_path / "out"
+    for folder, more, says in [
+        ("nowhere", [], "nowhere is no folder"),
+        ("films", ["--weights", "none"], "unknown weights 'none'"),
+    ]:
+        assert cluster.main([folder, "--out", str(out), *more]) == 2
+        assert says in capsys.readouterr().err and not out.exists()
+    out.write_text("Dear reader\n")
+    assert cluster.main(["films", "--out", str(out)]) == 2
+    assert "name another file" in capsys.readouterr().err and out.read_text() == "Dear reader\n"
+
+
+def test_gpus_are_not_waited_for_where_there_are_none(ray, at_home, tmp_path):
+    with pytest.raises(ValueError, match="no machine of the cluster has a GPU"):
+        list(cluster.classify_folder("films", tmp_path / "out", device="cuda"))
+
+
+def test_ray_is_missing(at_home, tmp_path, monkeypatch, capsys):
+    for name in ("ray", "ray.data"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert cluster.main(["films", "--out", str(tmp_path / "out")]) == 2
+    assert "make extras" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "cores, workers, each", [([8], 2, 4), ([4, 4, 4], 2, 4), ([4, 4, 4], 4, 2), ([1, 7], 3, 2), ([2], 5, 1), ([0, 2], 1, 2)]
+)
+def test_cores_are_shared_out(cores, workers, each):
+    machines = [dict(Alive=True, Resources=dict(CPU=float(each)) if each else {}) for each in cores]
+    gone = dict(Alive=False, Resources=dict(CPU=64.0))
+    assert cluster._share([gone, *machines], workers) == each
+
+
+def test_other_lines_pass(capfd):
+    """Nothing but the line with the sign is kept from stderr, by whomever it is written."""
+    with cluster._unsaid(b"secret"):
+        os.write(2, b"one\na secret\n")
+        subprocess.run([sys.executable, "-c", "import sys; print('two', file=sys.stderr)"])
+    os.write(2, b"a secret\n")
+    assert capfd.readouterr().err == "one\ntwo\na secret\n"
