@@ -159,15 +159,15 @@ def _unsaid(sign):
             for line in lines:
                 if sign not in line:
                     os.write(real, line)
+        os.close(real)
 
     passing = threading.Thread(target=pass_on, daemon=True)
     passing.start()
     try:
         yield
     finally:
-        os.dup2(real, 2)  # closes the pipe, which ends the thread
+        os.dup2(real, 2)  # closes the pipe, which ends the thread, unless a process that was started meanwhile holds it open
         passing.join(timeout=5)
-        os.close(real)
 
 
 def main(arguments=None):
