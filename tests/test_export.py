@@ -125,18 +125,25 @@ def trained(tmp_path_factory):
     return network, folder / "float32.onnx", folder / "int8.onnx"
 
 
-def test_8_bits_give_the_same_answers(trained):
-    """A hundred clips that neither the weights nor the ranges come from."""
-    network, file, small = trained
-    ways = dict(torch=network, float32=export.onnx_runtime(file))
-    ways |= dict(runtime=export.onnx_runtime(small), openvino=export.openvino(small))
-    clips = StickFigures(100, TEST, transform=video.normalize)
+def test_trained_weights_say_the_same(trained):
+    network, file, _ = trained
+    ways = dict(torch=network, runtime=export.onnx_runtime(file), openvino=export.openvino(file))
+    clips = StickFigures(10, TEST, transform=video.normalize)
     with torch.inference_mode():
-        told = export.compare(ways, (clips[k] for k in range(100)))
-    assert told["torch"]["right"] >= 0.97 and told["float32"]["deviation"] < 1e-5
+        told = export.compare(ways, (clips[k] for k in range(10)))
+    assert all(row["agree"] == row["right"] == 1 and row["deviation"] < 1e-5 for row in told.values())
+
+
+def test_8_bits_give_the_same_answers(trained):
+    """A hundred clips that neither the weights nor the ranges come from. By the test above float32 is as good as PyTorch."""
+    _, file, small = trained
+    ways = dict(float32=export.onnx_runtime(file), runtime=export.onnx_runtime(small), openvino=export.openvino(small))
+    clips = StickFigures(100, TEST, transform=video.normalize)
+    told = export.compare(ways, (clips[k] for k in range(100)))
+    assert told["float32"]["right"] >= 0.97
     for name in ("runtime", "openvino"):
         assert told[name]["agree"] >= 0.99 and told[name]["right"] >= 0.97
-        assert 1e-3 < told[name]["deviation"] < 0.06  # without VNNI up to 0.05, else 0.013
+        assert 1e-3 < told[name]["deviation"] < 0.06  # without VNNI up to 0.05, else 0.02
 
 
 def test_convolutions_and_what_goes_between_them_are_8_bits(trained):
