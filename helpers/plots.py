@@ -492,7 +492,8 @@ def curves(panels):
 
     Args:
         panels: for each panel a dict of title, xlabel, ylabel, log (a logarithmic y axis), beside (the names stand
-            beside it), xticks (places on the x axis) and lines, a dict that gives for each name x, y and how matplotlib is to draw them.
+            beside it), from_zero (the y axis begins there), xticks (places on the x axis) and lines, a dict that gives for
+            each name x, y and how matplotlib is to draw them.
     """
     figure = new_figure(9.6, 3.4)
     for number, panel in enumerate(panels, start=1):
@@ -501,6 +502,8 @@ def curves(panels):
             axes.plot(x, y, label=name, lw=1.8, **how)
         if panel.get("log"):
             axes.set_yscale("log")
+        if panel.get("from_zero"):
+            axes.set_ylim(0, 1.1 * max(max(y) for _, y, _ in panel["lines"].values()))
         if panel.get("xticks"):
             axes.set_xticks(panel["xticks"])
         axes.set_title(panel["title"])
@@ -732,7 +735,8 @@ def roofline(kinds, peak, bandwidth):
     axes.plot([corner, ends[1]], [peak, peak], color=INK, lw=1.6)
     axes.set(xscale="log", yscale="log", xlim=ends, xlabel="FLOP for each byte moved", ylabel="GFLOP a second")
     axes.annotate(f"computing: {peak:,.0f} GFLOP a second", (ends[1], peak), (-6, 6), textcoords="offset points", ha="right", fontsize=10)
-    axes.annotate(f"moving: {bandwidth:,.0f} GB a second", (ends[0], bandwidth * ends[0]), (44, 10), textcoords="offset points", fontsize=10)
+    middle = corner**0.8 * ends[0] ** 0.2  # between the layers that move and those that compute
+    axes.annotate(f"moving: {bandwidth:,.0f} GB a second", (middle, bandwidth * middle), (12, -10), textcoords="offset points", fontsize=10)
     for name, (x, y, how) in kinds.items():
         axes.plot(x, y, "o", label=name, **how)
     axes.legend(frameon=False, fontsize=9, loc="lower right")

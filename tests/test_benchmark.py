@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from conftest import ROOT
 
 from helpers import benchmark, classify, speed, video, weights
 
@@ -87,3 +88,12 @@ def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert benchmark.HEADER in out and benchmark.told(table["rows"][0]) in out
     assert table["rows"][0]["ratio"] > 0 and table["rows"][0]["share_of_peak"] is None
+
+
+def test_the_readme_quotes_the_stored_table():
+    rows = {row["title"]: row for row in json.loads((ROOT / "notebooks/runs/13_benchmark.json").read_text())["rows"]}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for title in ("one clip", "eight clips at once", "file to label, 5 clips", "training step of 4 clips"):
+        single, half = (rows[f"{title}, {dtype}"]["ratio"] for dtype in ("float32", "bfloat16"))
+        assert f"| {title} | {single:.2f} | {half:.2f} |\n" in readme
+    assert f"at {rows['one clip, float32']['share_of_peak']:.0%}".replace("%", " %") in readme

@@ -352,3 +352,20 @@ def test_curves_without_a_name_get_no_legend():
     panels = [dict(title="", xlabel="frame", ylabel="", lines={name: ([0, 1], [2, 3], {})}) for name in ("", "a")]
     without, named = plots.curves(panels).get_axes()
     assert without.get_legend() is None and named.get_legend().get_texts()[0].get_text() == "a"
+
+
+def test_curves_may_begin_at_zero():
+    panel = dict(title="", xlabel="", ylabel="", lines={"": ([0, 1], [100, 110], {})})
+    free, from_zero = plots.curves([panel, panel | dict(from_zero=True)]).get_axes()
+    assert free.get_ylim()[0] > 90 and from_zero.get_ylim()[0] == 0 and from_zero.get_ylim()[1] > 110
+
+
+def test_roofline_is_the_lower_of_its_two_ceilings():
+    kinds = {"norms": ([0.25, 0.5], [4, 9], dict(color="k")), "convolutions": ([80.0], [310], dict(color="b"))}
+    (axes,) = plots.roofline(kinds, peak=400, bandwidth=25).get_axes()
+    slanted, flat, *points = axes.lines
+    assert np.allclose(slanted.get_ydata(), 25 * np.array(slanted.get_xdata())) and list(flat.get_ydata()) == [400, 400]
+    assert slanted.get_xdata()[0] == 0.125 and slanted.get_xdata()[1] == flat.get_xdata()[0] == 16  # where they meet
+    assert flat.get_xdata()[1] >= 160 and (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert [list(line.get_xdata()) for line in points] == [[0.25, 0.5], [80.0]] and list(points[1].get_ydata()) == [310]
+    assert [text.get_text() for text in axes.texts] == ["computing: 400 GFLOP a second", "moving: 25 GB a second"]

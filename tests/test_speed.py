@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torchvision.models import video as video_networks
 
-from helpers import speed
+from helpers import speed, video, weights
 from helpers.networks import NETWORKS
+from helpers.stickfigures import StickFigures
 
 
 def test_the_first_call_does_not_count_and_the_median_does():
@@ -159,3 +160,15 @@ def test_prepared_on_a_gpu(dtype, allowed, compiled):
         wanted = network(x)
         for _ in range(3):  # a CUDA graph is recorded first, then replayed
             assert (fast(x) - wanted).abs().max() < allowed * wanted.abs().max()
+
+
+def test_bfloat16_gives_the_trained_networks_answers():
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("no bfloat16 here")
+    network = weights.load("stickfigures").network
+    fast = speed.prepare(network, torch.bfloat16)
+    clips = StickFigures(200, seed=4321, frames=16, size=112, transform=video.normalize)
+    with torch.inference_mode():
+        wanted, found = (torch.cat([one(x[None]) for x, _ in clips]) for one in (network, fast))
+    assert (found.argmax(1) == wanted.argmax(1)).float().mean() >= 0.995
+    assert (found - wanted).abs().max() < 1e-2 * wanted.abs().max()
