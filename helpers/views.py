@@ -49,7 +49,10 @@ class ConvOverViews(nn.Module):
         return y.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
     def _over_time(self, x):
-        x = x[..., :: self.stride[1], :: self.stride[2]].contiguous(memory_format=channels_last_3d)
+        steps = list(self.stride)
+        if self.kernel_size[0] == 1 and self.padding[0] == 0:  # what is not read need not be there
+            x, steps[0] = x[:, :, :: steps[0]], 1
+        x = x[..., :: steps[1], :: steps[2]].contiguous(memory_format=channels_last_3d)
         rows = x.flatten(3)  # (B, C, T, H, W) to (B, C, T, H x W)
-        y = F.conv2d(rows, self.weight.flatten(3), self.bias, (self.stride[0], 1), (self.padding[0], 0))
+        y = F.conv2d(rows, self.weight.flatten(3), self.bias, (steps[0], 1), (self.padding[0], 0))
         return y.unflatten(3, x.shape[3:])
