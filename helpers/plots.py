@@ -735,7 +735,7 @@ def roofline(kinds, peak, bandwidth):
     axes.plot([corner, ends[1]], [peak, peak], color=INK, lw=1.6)
     axes.set(xscale="log", yscale="log", xlim=ends, xlabel="FLOP for each byte moved", ylabel="GFLOP a second")
     axes.annotate(f"computing: {peak:,.0f} GFLOP a second", (ends[1], peak), (-6, 6), textcoords="offset points", ha="right", fontsize=10)
-    middle = corner**0.8 * ends[0] ** 0.2  # between the layers that move and those that compute
+    middle = corner**0.65 * ends[0] ** 0.35  # between the layers that move and those that compute
     axes.annotate(f"moving: {bandwidth:,.0f} GB a second", (middle, bandwidth * middle), (12, -10), textcoords="offset points", fontsize=10)
     for name, (x, y, how) in kinds.items():
         axes.plot(x, y, "o", label=name, **how)
