@@ -35,10 +35,10 @@ def close(found, wanted, allowed):
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
 def test_numbers_and_gradients_are_those_of_conv3d(kind, bias, frames):
     torch.manual_seed(0)
-    conv = nn.Conv3d(6, 10, bias=bias, **kind)
+    conv = nn.Conv3d(8, 16, bias=bias, **kind)
     network = views.as_conv2d(nn.Sequential(copy.deepcopy(conv)))
     assert isinstance(network[0], views.ConvOverViews)
-    x = torch.randn(3, 6, frames, 10, 9)
+    x = torch.randn(3, 8, frames, 10, 9)
     wanted = conv.double()(x.double())
     given = torch.randn_like(wanted)
     wanted, wanted_gradients = gradients(conv, x.double(), given)
