@@ -121,7 +121,7 @@ def prepare(network, dtype=torch.float32, size=(3, 16, 112, 112), compiled=False
 
     Args:
         network: a `VideoResNet`, or torchvision's, in eval mode; it stays as it is and shares nothing with what comes back.
-        dtype: in which it computes; torch.float32, or torch.bfloat16 where the processor has it.
+        dtype: in which it computes; torch.float32, torch.bfloat16 where the processor has it, on a GPU also torch.float16.
         size: (C, T, H, W) of the clips, for which the layout is chosen. Others work, too.
         compiled: by torch.compile on top, which takes a while at the first batch of every new size; on a GPU it replays the
             whole network as one CUDA graph, which helps where batches are small.
