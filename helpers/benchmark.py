@@ -84,7 +84,7 @@ def about(device):
 
 def precisions(device):
     """float32, and bfloat16 where this device computes in it."""
-    if device.type == "cpu" and not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+    if device.type == "cpu" and not speed.cpu_has_bfloat16():
         return [torch.float32]
     return [torch.float32, torch.bfloat16]
 

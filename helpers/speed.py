@@ -92,6 +92,11 @@ def _best(function, device, repeats):
     return min(interleaved(dict(it=function), device, repeats)["it"])
 
 
+def cpu_has_bfloat16():
+    """Whether oneDNN takes bfloat16 here. On some processors it only imitates it: then the measured peak does not rise."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def half_precision(network, x, device, dtype=torch.bfloat16):
     """What half precision gains and costs on this device, for this network.
 
@@ -244,9 +249,7 @@ class _Packed(_Folded):
 
 def _packs(dtype):
     """Whether `_Packed` can be used here for numbers of this type."""
-    if not torch.backends.mkldnn.is_available() or dtype not in (torch.float32, torch.bfloat16):
-        return False
-    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if not torch.backends.mkldnn.is_available() or not (dtype == torch.float32 or dtype == torch.bfloat16 and cpu_has_bfloat16()):
         return False
     try:
         with torch.inference_mode():

@@ -6,9 +6,8 @@ ones, and right where these are wrong: in bfloat16 `conv3d` gets infinite gradie
 matrix units (PyTorch 2.15).
 """
 
-from torch import nn
+from torch import channels_last_3d, nn
 from torch.nn import functional as F
-from torch import channels_last_3d
 
 
 def as_conv2d(network):
