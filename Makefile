@@ -9,7 +9,7 @@ EXTRAS := $(VENV)/extras
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all notebooks pictures extras requirements clean
+.PHONY: help lab test test-all notebooks pictures book check extras requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,12 +29,16 @@ notebooks: $(STAMP) ## run the series from a fresh start and store what it print
 pictures: $(STAMP) ## draw the pictures in img/
 	$(BIN)/python img/draw.py
 
+book: $(STAMP) ## build the series as a site, from what the notebooks hold, in build/book
+	$(BIN)/python -m sphinx -W --keep-going -q -c book -d build/doctrees . build/book
+	@echo "Open build/book/index.html"
+
 extras: $(EXTRAS) ## install what only the last part of notebook 13 runs: Ray, ONNX and its runtimes
 
 requirements: $(STAMP) ## resolve pyproject.toml into the two lists of exact versions, for every platform
 	$(BIN)/python -m pip install --quiet uv
 	head -1 requirements.txt > requirements.new
-	$(RESOLVE) --extra test --upgrade pyproject.toml >> requirements.new
+	$(RESOLVE) --extra test --extra book --extra work --upgrade pyproject.toml >> requirements.new
 	mv requirements.new requirements.txt
 	head -1 requirements-extras.txt > requirements.new
 	$(RESOLVE) --all-extras --upgrade --constraint requirements.txt pyproject.toml >> requirements.new

@@ -3,6 +3,8 @@
 import contextlib
 import http.server
 import os
+import re
+import shutil
 import threading
 import time
 from fractions import Fraction
@@ -141,6 +143,42 @@ def online(monkeypatch, tmp_path):
     monkeypatch.setenv("VIDEO_RESNET_OFFLINE", "0")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "hub" / "checkpoints"
+
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Where a Chromium or Chrome is; tests are skipped without one."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    path = os.environ.get("VIDEO_RESNET_BROWSER") or next(filter(None, map(shutil.which, names)), None)
+    if not path:
+        pytest.skip("no Chromium is installed, and VIDEO_RESNET_BROWSER names none")
+    return path
+
+
+@contextlib.contextmanager
+def browser_page(chromium, request, width, height, **options):
+    """A page of a new browser, without errors; a screenshot is kept in test-results/ when the test fails."""
+    from playwright.sync_api import sync_playwright
+
+    errors = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": height}, **options)
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: errors.append(error))
+        yield page
+        if getattr(request.node, "failed", True):
+            folder = ROOT / "test-results"
+            folder.mkdir(exist_ok=True)
+            page.screenshot(path=folder / f"{re.sub(r'[^a-z0-9_]+', '-', request.node.name)}.png")
+        browser.close()
+    assert errors == []
 
 
 @contextlib.contextmanager

@@ -3,11 +3,11 @@
 import copy
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from conftest import ROOT
 from torchvision.models import video as reference
 
 from helpers import blocks, networks
@@ -123,7 +123,7 @@ def test_same_seed_gives_torchvisions_weights(name):
 
 @pytest.mark.parametrize("name", ["r2plus1d_18", "r3d_18", "mc3_18"])
 def test_the_logits_that_torchvision_published(name):
-    published = torch.tensor(json.loads((ROOT / "tests" / "published_logits.json").read_text(encoding="utf-8"))[name])
+    published = torch.tensor(json.loads((Path(__file__).with_name("published_logits.json")).read_text(encoding="utf-8"))[name])
     torch.manual_seed(0)
     network = networks.NETWORKS[name](num_classes=50).eval()
     with torch.inference_mode():

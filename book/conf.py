@@ -1,0 +1,100 @@
+"""The series as a site: Sphinx reads the stored notebooks, runs none of them, and asks no network for anything.
+
+`make book` builds it in build/book. The README is its first page, so that there is one table of contents and not two.
+"""
+
+import base64
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from docutils import nodes
+
+project = "Video networks, from an empty cell"
+author = "the authors of the notebooks"
+project_copyright = "MIT licence"
+language = "en"
+
+root_doc = "README"
+include_patterns = ["README.md", "notebooks/*.ipynb", "notebooks/solutions/*.ipynb"]
+exclude_patterns = [".venv", "build", "**/.ipynb_checkpoints"]
+extensions = ["myst_nb", "sphinx_copybutton", "sphinx-mathjax-offline"]
+
+nb_execution_mode = "off"
+nb_ipywidgets_js = {}  # no notebook stores the state of a widget
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+templates_path = ["."]
+html_theme = "sphinx_book_theme"
+html_title = project
+html_favicon = "favicon.svg"
+html_context = {"default_mode": "auto"}  # dark or light, as the reader's system is
+html_static_path = ["style.css"]
+html_css_files = ["style.css"]
+html_theme_options = {
+    "home_page_in_toc": True,
+    "show_toc_level": 2,
+    "use_download_button": True,
+    "use_fullscreen_button": False,
+}
+
+CONTENTS = """
+
+```{toctree}
+:hidden:
+:caption: The series
+:glob:
+
+notebooks/*
+```
+
+```{toctree}
+:hidden:
+:caption: Solutions
+:glob:
+
+notebooks/solutions/*
+```
+"""
+HOW_TO_MOVE = (
+    "On this page nothing moves: what stands above is one position of the controls that this cell has. "
+    "make lab opens the notebook in JupyterLab; run it there, and they are yours."
+)
+
+alts = {}  # of the pictures in the notebooks, by the names under which MyST-NB stores these
+
+
+def read(app, name, source):
+    """Add the table of contents to the first page, and note what the pictures of a notebook show."""
+    if name == root_doc:
+        source[0] += CONTENTS
+        return
+    for cell in json.loads(source[0])["cells"]:
+        for output in cell.get("outputs", []):
+            if picture := output.get("data", {}).get("image/png"):
+                digest = hashlib.sha256(base64.b64decode("".join(picture))).hexdigest()
+                alts[f"{digest}.png"] = output["metadata"]["image/png"]["alt"]
+
+
+def describe(app, tree):
+    """Give pictures their sentences, and say below a cell with controls how to make it move."""
+    for image in tree.findall(nodes.image):
+        if sentence := alts.get(Path(image["uri"]).name):
+            image["alt"] = sentence
+    for cell in tree.findall(nodes.container):
+        if "tag_widget" in cell["classes"]:
+            cell += nodes.paragraph("", HOW_TO_MOVE, classes=["moves-in-jupyterlab"])
+
+
+def give_it_an_index(app, error):
+    """Whoever asks for the folder wants the first page."""
+    if error is None:
+        shutil.copyfile(Path(app.outdir, f"{root_doc}.html"), Path(app.outdir, "index.html"))
+
+
+def setup(app):
+    app.connect("source-read", read)
+    app.connect("doctree-read", describe)
+    app.connect("build-finished", give_it_an_index)

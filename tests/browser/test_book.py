@@ -1,0 +1,177 @@
+"""The site: built as `make book` builds it, from the stored notebooks alone, and read in a real browser."""
+
+import functools
+import http.server
+import re
+import subprocess
+import sys
+import threading
+from html.parser import HTMLParser
+from urllib.parse import unquote, urljoin, urlsplit
+
+import nbformat
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import ROOT, browser_page
+
+pytestmark = pytest.mark.browser
+
+NOTEBOOKS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks").glob("[01]*.ipynb"))
+SOLUTIONS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+PAGES = ["index.html", *(path.with_suffix(".html").as_posix() for path in NOTEBOOKS + SOLUTIONS)]
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """The folder of the built site; a warning of Sphinx is an error."""
+    folder = tmp_path_factory.mktemp("book")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "book", ".", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(book):
+    """The address at which the site is served."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(book))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def open_page(chromium, site, request):
+    """A function that opens a page of the site; whatever it misses, and every complaint in its console, is an error."""
+    contexts = []
+
+    def open_one(name, width=1280, height=1000, scheme="light"):
+        context = browser_page(chromium, request, width, height, color_scheme=scheme)
+        page = context.__enter__()
+        contexts.append(context)
+        page.complaints = []
+        page.on("console", lambda message: message.type in ("error", "warning") and page.complaints.append(message.text))
+        page.on("request", lambda asked: asked.url.startswith((site, "data:")) or page.complaints.append(asked.url))
+        page.on("response", lambda got: got.status < 400 or page.complaints.append(f"{got.status} {got.url}"))
+        page.goto(site + name, wait_until="load")
+        page.wait_for_function("window.MathJax === undefined || window.MathJax.startup.promise")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.__exit__(None, None, None)
+
+
+class Links(HTMLParser):
+    """What a page links to and shows, and the names that others may link to."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.targets, self.names = [], {""}
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.targets += [attributes[key] for key in ("href", "src") if attributes.get(key)]
+        self.names |= {attributes.get("id")}
+
+
+def test_no_link_is_broken(book):
+    pages = {path: Links(path.read_text(encoding="utf-8")) for path in book.rglob("*.html") if "_static" not in path.parts}
+    assert {book / name for name in PAGES} < set(pages)
+    outside = set()
+    for path, page in pages.items():
+        for target in page.targets:
+            parts = urlsplit(urljoin(path.as_uri(), target))
+            if parts.scheme != "file":
+                outside.add(target)
+                continue
+            there = type(path)(unquote(parts.path))
+            assert there.is_relative_to(book) and there.exists(), (path.name, target)
+            if there in pages and path.name not in ("genindex.html", "search.html"):
+                assert unquote(parts.fragment) in pages[there].names, (path.name, target)
+    assert outside and all(target.startswith(("https://", "data:", "javascript:")) for target in outside), outside
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole(name, open_page):
+    page = open_page(name)
+    for picture in page.locator("main img").all():
+        picture.scroll_into_view_if_needed()
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+        alt = picture.get_attribute("alt")
+        assert len(alt.split()) >= 8 and alt.endswith("."), alt
+    assert page.complaints == []
+
+
+def stored(name):
+    """The stored notebook of a page."""
+    return nbformat.read((ROOT / name).with_suffix(".ipynb"), as_version=4)
+
+
+@pytest.mark.parametrize("name", PAGES[1:])
+def test_a_page_shows_everything_that_its_notebook_holds(name, open_page):
+    page, cells = open_page(name), stored(name).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert page.locator("div.cell").count() == len(code)
+    pictures = sum("image/png" in output.get("data", {}) for cell in code for output in cell.outputs)
+    drawn = sum(len(re.findall(r"!\[", cell.source)) for cell in cells if cell.cell_type == "markdown")
+    assert page.locator("main img").count() == pictures + drawn
+    formulas = re.findall(r"\$\$.+?\$\$|\$[^$\n]+\$", "\n".join(c.source for c in cells if c.cell_type == "markdown"), re.DOTALL)
+    assert page.locator("main mjx-container svg, main mjx-container mjx-math").count() == len(formulas)
+    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+    moving = [cell for cell in code if "widget" in cell.metadata.get("tags", [])]
+    assert page.get_by_text("make lab opens the notebook in JupyterLab").count() == len(moving)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_everybody_can_read_a_page(name, scheme, open_page):
+    page = open_page(name, scheme=scheme)
+    assert page.locator("html").get_attribute("data-theme") == scheme
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (rule["id"], len(rule["nodes"]), rule["nodes"][0]["html"][:300], rule["nodes"][0]["failureSummary"])
+        for rule in found
+        if rule["impact"] in ("serious", "critical") or "heading" in rule["id"]
+    ]
+    assert serious == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_telephone(name, open_page):
+    page = open_page(name, width=390, height=844)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("h1:visible").count() == 1
+
+
+def test_next_goes_through_the_series_and_previous_back(open_page):
+    page = open_page("index.html")
+    titles = []
+    for _ in NOTEBOOKS:
+        page.locator("a.right-next").click()
+        titles.append(page.locator("h1:visible").inner_text()[:2])
+    assert titles == [path.name[:2] for path in NOTEBOOKS]
+    page.locator("a.left-prev").click()
+    assert page.locator("h1:visible").inner_text().startswith(titles[-2])
+
+
+def test_search_finds_what_is_written(open_page):
+    page = open_page("search.html?q=midplanes")
+    results = page.locator("#search-results li a")
+    results.first.wait_for()
+    assert any("02" in text for text in results.all_inner_texts())
+    assert page.complaints == []
+
+
+def test_dark_and_light_can_be_chosen(open_page):
+    page = open_page("index.html")
+    for scheme in ("dark", "light"):
+        page.locator("button.theme-switch-button:visible").first.click()
+        page.locator(f"[data-theme-value={scheme}]:visible, button[data-mode={scheme}]:visible").first.click()
+        assert page.locator("html").get_attribute("data-theme") == scheme
