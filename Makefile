@@ -23,6 +23,10 @@ test: $(STAMP) ## run every quick test, and every notebook once
 test-all: test $(EXTRAS) ## run `make test`, then the slow tests and those in a real browser
 	$(PYTEST) -m "slow or browser" tests
 
+check: $(STAMP) ## look for mistakes in the code, and for lines out of format, without running it
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
 notebooks: $(STAMP) ## run the series from a fresh start and store what it prints and draws
 	$(BIN)/python tests/execute.py
 

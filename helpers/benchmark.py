@@ -49,11 +49,23 @@ class Line(NamedTuple):
 
 def main(arguments=None):
     """The command; 0."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.benchmark", description="Ours against torchvision's, in one run.")
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.benchmark", description="Ours against torchvision's, in one run."
+    )
     parser.add_argument("--out", help="write the table as JSON, too")
-    parser.add_argument("--video", help="a file for the last two lines; default: one of ten seconds is drawn, 256 x 256, 30 frames a second")
-    parser.add_argument("--device", type=classify.named_device, default=classify.best_device(), help="default: the first of cuda, mps and cpu that is there")
-    parser.add_argument("--rounds", type=classify.at_least_one, default=7, help="how often each is measured, default: %(default)s")
+    parser.add_argument(
+        "--video",
+        help="a file for the last two lines; default: one of ten seconds is drawn, 256 x 256, 30 frames a second",
+    )
+    parser.add_argument(
+        "--device",
+        type=classify.named_device,
+        default=classify.best_device(),
+        help="default: the first of cuda, mps and cpu that is there",
+    )
+    parser.add_argument(
+        "--rounds", type=classify.at_least_one, default=7, help="how often each is measured, default: %(default)s"
+    )
     parser.add_argument("--only", help="lines whose title holds this text")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +88,8 @@ def about(device):
     peaks = {_name(dtype): round(speed.peak(dtype, device) / 1e9) for dtype in precisions(device)}
     return dict(
         device=classify.device_name(device),
-        system=f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}",
+        system=f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}, "
+        f"torchvision {torchvision.__version__}",
         gflop_a_second=peaks,
         copied_gigabytes_a_second=round(speed.bandwidth(device) / 1e9, 1),
     )
@@ -128,7 +141,9 @@ def told(row):
     ratio = f"{row['ratio']:.2f} ({row['spread'][0]:.2f} to {row['spread'][1]:.2f})"
     share = "" if row["share_of_peak"] is None else f"{row['share_of_peak']:.0%}"
     megabytes = "" if None in memory else f"{memory[0]:,} and {memory[1]:,}"
-    return f"{row['title']:<36}{seconds[0] * 1e3:>9.0f} ms{seconds[1] * 1e3:>7.0f} ms{ratio:>22}{share:>13}{megabytes:>17}"
+    return (
+        f"{row['title']:<36}{seconds[0] * 1e3:>9.0f} ms{seconds[1] * 1e3:>7.0f} ms{ratio:>22}{share:>13}{megabytes:>17}"
+    )
 
 
 def _inference(count, dtype):
@@ -179,13 +194,17 @@ def _labelling(dtype):
     def make(how, side):
         network, labels = _network(how.device), tuple(map(str, range(CLASSES)))
         if side == "ours":
-            about = weights.Pretrained("random", network, labels, video.preprocess, how.size[1], 15.0, "nothing", {}, {}, how.size[2])
+            about = weights.Pretrained(
+                "random", network, labels, video.preprocess, how.size[1], 15.0, "nothing", {}, {}, how.size[2]
+            )
             ours = classify.FileClassifier(about, device=how.device, dtype=dtype, fast=True)
             return lambda: ours.classify(how.path)
 
         def run():
             with torch.inference_mode():
-                shares = [network(clip[None].to(how.device)).softmax(1) for clip in decode_all(how.path, frames=how.size[1])]
+                shares = [
+                    network(clip[None].to(how.device)).softmax(1) for clip in decode_all(how.path, frames=how.size[1])
+                ]
                 return classify.top(torch.cat(shares).mean(0), labels)
 
         return run
@@ -234,7 +253,9 @@ def _most_memory(title, how, side):
     if how.device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(how.device) / 1e6)
     try:
-        with open("/proc/self/status", encoding="utf-8") as about:  # getrusage would tell the parent's, where that is more
+        with open(
+            "/proc/self/status", encoding="utf-8"
+        ) as about:  # getrusage would tell the parent's, where that is more
             return next(round(int(line.split()[1]) / 1e3) for line in about if line.startswith("VmHWM"))
     except OSError:
         return None

@@ -164,7 +164,12 @@ class BasicBlock(nn.Module):
     """
 
     def __init__(
-        self, inplanes, planes, stride=1, downsample=None, paper_widths=False,
+        self,
+        inplanes,
+        planes,
+        stride=1,
+        downsample=None,
+        paper_widths=False,
         convolution=Conv2Plus1D,
     ):
         super().__init__()

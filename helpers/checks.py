@@ -80,8 +80,12 @@ def conv3d_macs(answer):
 
     def attempt():
         assert answer((1, 1, 3, 3, 3), (1, 1, 1, 1, 1)) == 27, "One output of one channel needs one product a weight."
-        assert answer((8, 4, 3, 3, 3), (1, 8, 1, 1, 1)) == 864, "Each of the 8 outputs has its own 4 x 3 x 3 x 3 weights."
-        assert answer((64, 3, 3, 7, 7), (2, 64, 16, 56, 56)) == 2832334848, "Count every place and every clip of the batch."
+        assert answer((8, 4, 3, 3, 3), (1, 8, 1, 1, 1)) == 864, (
+            "Each of the 8 outputs has its own 4 x 3 x 3 x 3 weights."
+        )
+        assert answer((64, 3, 3, 7, 7), (2, 64, 16, 56, 56)) == 2832334848, (
+            "Count every place and every clip of the batch."
+        )
 
     return _check("conv3d_macs", answer, attempt)
 
@@ -96,9 +100,13 @@ def factorise(answer):
             kernel = time[:, None, None] * space  # (t, d, d)
             parts = answer(kernel)
             assert len(parts) == 2, "Return two tensors, first the temporal one (t,), then the spatial one (d, d)."
-            assert tuple(parts[0].shape) == (t,) and tuple(parts[1].shape) == (d, d), f"The shapes are ({t},) and ({d}, {d})."
+            assert tuple(parts[0].shape) == (t,) and tuple(parts[1].shape) == (d, d), (
+                f"The shapes are ({t},) and ({d}, {d})."
+            )
             again = parts[0][:, None, None] * parts[1]
-            assert torch.allclose(again, kernel, atol=1e-5), "Their product is not the kernel. (torch.linalg.svd may help.)"
+            assert torch.allclose(again, kernel, atol=1e-5), (
+                "Their product is not the kernel. (torch.linalg.svd may help.)"
+            )
 
     return _check("factorise", answer, attempt)
 
@@ -107,7 +115,9 @@ def _same_layers(mine, theirs, clip):
     """Hold a module against another one: keys, shapes, then what both make of a clip with the same random weights."""
     assert isinstance(mine, nn.Module), "Return a torch.nn.Module."
     keys, expected = mine.state_dict(), theirs.state_dict()
-    missing, extra = ([key for key in some if key not in others] for some, others in ((expected, keys), (keys, expected)))
+    missing, extra = (
+        [key for key in some if key not in others] for some, others in ((expected, keys), (keys, expected))
+    )
     instead = f" It has {extra[0]}, which torchvision's has not: count the layers, each ReLU is one." if extra else ""
     assert not missing, f"Its state dict has no {missing[0]}.{instead}{_complete(theirs, keys)}"
     assert not extra, f"Its state dict has {extra[0]}, which torchvision's has not."
@@ -119,7 +129,9 @@ def _same_layers(mine, theirs, clip):
         right, wanted = _trace(theirs.train(train), clip)
         given, seen = _trace(mine.train(train), clip)
         assert isinstance(given, torch.Tensor), f"It raised {type(given).__name__}: {given}.{_difference(seen, wanted)}"
-        assert given.shape == right.shape, f"It gives {tuple(given.shape)}, not {tuple(right.shape)}.{_difference(seen, wanted)}"
+        assert given.shape == right.shape, (
+            f"It gives {tuple(given.shape)}, not {tuple(right.shape)}.{_difference(seen, wanted)}"
+        )
         assert _close(given, right), (
             f"Keys and shapes are right, but with the same weights it gives other numbers {what}.{_difference(seen, wanted)}"
         )
@@ -178,7 +190,11 @@ def _difference(seen, wanted):
                 inside = any(other.startswith(f"{name}.") for other in wanted)
                 cause = "is something before it missing, or too much: a ReLU, a norm, a sum, a dropout?"
                 if k == 1:
-                    cause = "what it is made of agrees; is a ReLU or a sum missing?" if inside else "its stride, its padding, its eps?"
+                    cause = (
+                        "what it is made of agrees; is a ReLU or a sum missing?"
+                        if inside
+                        else "its stride, its padding, its eps?"
+                    )
                 return f" The first difference is in what {what} {name}: {cause}"
     return " All named layers agree up to there: look at what comes between them or after the last."
 
@@ -218,7 +234,9 @@ def as_pair(answer):
             assert (tuple(space.shape), tuple(time.shape)) == shapes, f"The shapes are {shapes[0]} and {shapes[1]}."
             whole = torch.einsum("omt,mihw->oithw", time[..., 0, 0], space[:, :, 0])
             error, best = (whole - weight).norm(), values[filters:].square().sum().sqrt()
-            assert error < best + 1e-3, f"With {filters} filters {best:.2f} is left out at best, and yours leaves out {error:.2f}."
+            assert error < best + 1e-3, (
+                f"With {filters} filters {best:.2f} is left out at best, and yours leaves out {error:.2f}."
+            )
             again = F.conv3d(F.conv3d(clip, space), time)
             assert torch.allclose(again, F.conv3d(clip, whole), atol=1e-3)
 
@@ -244,7 +262,11 @@ def places_read(answer):
     """Notebook 04: how many of n places along an axis reach the end of some projection shortcuts in a row."""
 
     def attempt():
-        for n, blocks, why in [(16, 0, "No block, no loss."), (16, 1, "Every second place."), (7, 1, "The first one counts.")]:
+        for n, blocks, why in [
+            (16, 0, "No block, no loss."),
+            (16, 1, "Every second place."),
+            (7, 1, "The first one counts."),
+        ]:
             assert answer(n, blocks) == len(range(n)[:: 2**blocks]), why
         for n in range(1, 40):
             for blocks in range(5):
@@ -259,7 +281,9 @@ def last_map(answer):
 
     def attempt():
         assert tuple(answer(16, 112, 112)) == (2, 7, 7), "A clip of 16 x 112 x 112 leaves 2 x 7 x 7."
-        assert tuple(answer(1, 112, 112)) == (1, 7, 7), "Of one frame one is left: with padding 1, a stride of 2 rounds up."
+        assert tuple(answer(1, 112, 112)) == (1, 7, 7), (
+            "Of one frame one is left: with padding 1, a stride of 2 rounds up."
+        )
         for frames, height, width in ((9, 33, 128), (17, 1, 113), (32, 224, 171), (5, 16, 15)):
             right = (-(-frames // 8), -(-height // 16), -(-width // 16))
             assert tuple(answer(frames, height, width)) == right, f"{frames} x {height} x {width} leaves {right}."
@@ -276,9 +300,13 @@ def r2plus1d_18(answer):
         _same_layers(mine, theirs, clips)
         for network in (mine, theirs):
             F.cross_entropy(network(clips.clone()), torch.tensor([0, 1, 2])).backward()
-        for (name, given), right in zip(sorted(mine.named_parameters()), (p for _, p in sorted(theirs.named_parameters()))):
+        for (name, given), right in zip(
+            sorted(mine.named_parameters()), (p for _, p in sorted(theirs.named_parameters()))
+        ):
             assert given.grad is not None, f"The logits are right, but no gradient reaches {name}."
-            assert _close(given.grad, right.grad, 1e-3), f"The logits are right, but the gradient of {name} is another one."
+            assert _close(given.grad, right.grad, 1e-3), (
+                f"The logits are right, but the gradient of {name} is another one."
+            )
 
     return _check("r2plus1d_18", answer, attempt)
 
@@ -287,8 +315,12 @@ def group_kinds(answer):
     """Notebook 06: the kinds of stem and groups of a mixed network, "2D" or "3D", from its name, "mc3" or "rmc3"."""
 
     def attempt():
-        assert list(answer("mc2")) == ["3D", "2D", "2D", "2D", "2D"], "In MC2 only the stem, group 1, comes before group 2."
-        assert list(answer("rmc5")) == ["2D", "2D", "2D", "2D", "3D"], "In rMC5, 2D and 3D have changed their roles, not their order: 3D from group 5 on."
+        assert list(answer("mc2")) == ["3D", "2D", "2D", "2D", "2D"], (
+            "In MC2 only the stem, group 1, comes before group 2."
+        )
+        assert list(answer("rmc5")) == ["2D", "2D", "2D", "2D", "3D"], (
+            "In rMC5, 2D and 3D have changed their roles, not their order: 3D from group 5 on."
+        )
         for name in ("mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4"):
             assert list(answer(name)) == list(FAMILY[name]), f"For {name} it is {', '.join(FAMILY[name])}."
 
@@ -323,8 +355,12 @@ def mend(answer):
         for prefix in ("module.", "", "model.backbone.", "0."):
             given = answer({prefix + name: tensor for name, tensor in state.items()}, network)
             assert isinstance(given, dict), "Return a dict of names and tensors."
-            assert set(given) == set(state), f"With the prefix {prefix!r} the first name becomes {next(iter(given), None)!r}."
-            assert all(torch.equal(given[name], state[name]) for name in state), "The names are right, but the tensors have changed places."
+            assert set(given) == set(state), (
+                f"With the prefix {prefix!r} the first name becomes {next(iter(given), None)!r}."
+            )
+            assert all(torch.equal(given[name], state[name]) for name in state), (
+                "The names are right, but the tensors have changed places."
+            )
 
     return _check("mend", answer, attempt)
 
@@ -338,7 +374,9 @@ def load_features(answer):
         def network(classes):
             return nn.ModuleDict({"stem": nn.Conv3d(3, 4, 1), "norm": nn.BatchNorm3d(4), "fc": nn.Linear(4, classes)})
 
-        state = {name: torch.rand(tensor.shape, generator=generator) for name, tensor in network(400).state_dict().items()}
+        state = {
+            name: torch.rand(tensor.shape, generator=generator) for name, tensor in network(400).state_dict().items()
+        }
         state["norm.num_batches_tracked"] = torch.tensor(7)
         mine = network(5)
         last = mine.fc.weight.clone()
@@ -372,7 +410,9 @@ def ceiling(answer):
         assert answer(2, 1) == 0.5, "Two actions that are each other's reverse: of every two clips one can be right."
         for actions, pairs in [(10, 3), (4, 2), (7, 1), (400, 25)]:
             right = (actions - pairs) / actions
-            assert abs(answer(actions, pairs) - right) < 1e-9, f"Of {actions} actions with {pairs} pairs, {right:.4g} can be had."
+            assert abs(answer(actions, pairs) - right) < 1e-9, (
+                f"Of {actions} actions with {pairs} pairs, {right:.4g} can be had."
+            )
 
     return _check("ceiling", answer, attempt)
 
@@ -402,14 +442,24 @@ def order_matters(answer):
             seeing.frame[0] = nn.Conv3d(3, 8, 3)
             for mode in (False, True):
                 blind.train(mode), seeing.train(mode)
-                assert answer(seeing, clip) in (True, 1), "A 3D convolution changes its answer when a clip is played backwards."
-                hint = "Ask in eval mode: dropout answers differently each time." if mode else "Allow for rounding: compare with torch.allclose."
-                assert answer(blind, clip) in (False, 0), f"A mean over single frames does not depend on their order. {hint}"
+                assert answer(seeing, clip) in (True, 1), (
+                    "A 3D convolution changes its answer when a clip is played backwards."
+                )
+                hint = (
+                    "Ask in eval mode: dropout answers differently each time."
+                    if mode
+                    else "Allow for rounding: compare with torch.allclose."
+                )
+                assert answer(blind, clip) in (False, 0), (
+                    f"A mean over single frames does not depend on their order. {hint}"
+                )
                 assert blind.training == seeing.training == mode, "Put the network back into the mode in which it came."
             still = clip[:, :1].expand(-1, 6, -1, -1)
             assert not answer(seeing, still), "A clip of equal frames is its own reverse."
             sideways = torch.randn(3, 1, 8, 8)
-            assert not answer(seeing.__class__().eval(), sideways), "Turn the axis of time, which is the second of (C, T, H, W)."
+            assert not answer(seeing.__class__().eval(), sideways), (
+                "Turn the axis of time, which is the second of (C, T, H, W)."
+            )
 
     return _check("order_matters", answer, attempt)
 
@@ -418,10 +468,16 @@ def on_both_sides(answer):
     """Notebook 10: recordings that stand in two lists of names as UCF101 gives them."""
 
     def attempt():
-        given = answer(["v_Archery_g03_c01.avi", "v_Archery_g04_c01.avi"], ["v_Archery_g03_c02.avi", "v_Archery_g05_c01.avi"])
+        given = answer(
+            ["v_Archery_g03_c01.avi", "v_Archery_g04_c01.avi"], ["v_Archery_g03_c02.avi", "v_Archery_g05_c01.avi"]
+        )
         assert isinstance(given, set), "Return a set."
-        assert given == {"v_Archery_g03"}, f"Cut 1 and cut 2 of v_Archery_g03 stand on two sides; you say {given or 'nothing'}."
-        assert answer(["v_Bow_g01_c01.avi"], ["v_Kick_g01_c01.avi"]) == set(), "g01 of another class is another recording."
+        assert given == {"v_Archery_g03"}, (
+            f"Cut 1 and cut 2 of v_Archery_g03 stand on two sides; you say {given or 'nothing'}."
+        )
+        assert answer(["v_Bow_g01_c01.avi"], ["v_Kick_g01_c01.avi"]) == set(), (
+            "g01 of another class is another recording."
+        )
         assert answer(["v_A_g1_c1.avi"], ["v_A_g10_c1.avi"]) == set(), "g1 is not g10."
         assert answer(["a_c01_g02_c11.mp4"], ["a_c01_g02_c03.mp4"]) == {"a_c01_g02"}, "Cut off the last _c only."
 
@@ -434,7 +490,9 @@ def accumulate(answer):
     def attempt():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            network = nn.Sequential(nn.Conv3d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 5))
+            network = nn.Sequential(
+                nn.Conv3d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 5)
+            )
             x, label = torch.randn(10, 3, 4, 6, 6), torch.arange(10) % 5
         sizes = []
         network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
@@ -444,11 +502,15 @@ def accumulate(answer):
             right = [p.grad.clone() for p in network.parameters()]
             sizes.clear()
             answer(network, x, label, parts)  # the gradients of before are still there
-            assert sum(sizes) == 10 and max(sizes) <= -(-10 // parts), f"With {parts} parts the network was given {sizes} clips."
+            assert sum(sizes) == 10 and max(sizes) <= -(-10 // parts), (
+                f"With {parts} parts the network was given {sizes} clips."
+            )
             for p, wanted in zip(network.parameters(), right):
                 twice = torch.allclose(p.grad, 2 * wanted, atol=1e-5)
                 assert not twice, "Gradients add up: set those of before to zero first."
-                hint = "Weigh each part by its share of the clips." if 10 % parts else "A mean of means, each over a part."
+                hint = (
+                    "Weigh each part by its share of the clips." if 10 % parts else "A mean of means, each over a part."
+                )
                 assert torch.allclose(p.grad, wanted, atol=1e-5), f"With {parts} parts the gradient is another. {hint}"
 
     return _check("accumulate", answer, attempt)
@@ -472,9 +534,13 @@ def class_activation(answer):
                 assert shape == wanted, f"Give one number for each place of layer4, {wanted}; yours has {shape}."
                 rest = float(logits[label] - network.fc.bias[label])
                 given = float(heat.mean())
-                assert abs(given - rest) < 1e-3 * abs(rest), f"Its mean is to be the logit without its bias, {rest:.4f}; it is {given:.4f}."
+                assert abs(given - rest) < 1e-3 * abs(rest), (
+                    f"Its mean is to be the logit without its bias, {rest:.4f}; it is {given:.4f}."
+                )
                 right = torch.einsum("c,cthw->thw", network.fc.weight[label], maps)
-                assert torch.allclose(heat, right, atol=1e-4 * float(right.abs().max())), "The mean is right, the places are not."
+                assert torch.allclose(heat, right, atol=1e-4 * float(right.abs().max())), (
+                    "The mean is right, the places are not."
+                )
 
     return _check("class_activation", answer, attempt)
 
@@ -489,11 +555,19 @@ def pointing_game(answer):
             heat[k, row, column] = 1.0 + k
             mask[k, row, column] = k != 2
             mask[k, 1, 1] = True
-        assert abs(answer(heat, mask) - 0.75) < 1e-6, "In three of four frames the hottest pixel lies on the figure: 0.75."
-        assert abs(answer(heat.flip(0), mask.flip(0)) - 0.75) < 1e-6, "Each frame counts for itself, however hot the others are."
-        assert abs(answer(heat - 10, mask) - 0.75) < 1e-6, "Heat may be negative everywhere; one pixel is the hottest all the same."
+        assert abs(answer(heat, mask) - 0.75) < 1e-6, (
+            "In three of four frames the hottest pixel lies on the figure: 0.75."
+        )
+        assert abs(answer(heat.flip(0), mask.flip(0)) - 0.75) < 1e-6, (
+            "Each frame counts for itself, however hot the others are."
+        )
+        assert abs(answer(heat - 10, mask) - 0.75) < 1e-6, (
+            "Heat may be negative everywhere; one pixel is the hottest all the same."
+        )
         assert abs(answer(heat, torch.zeros_like(mask))) < 1e-6, "Without a figure nothing can be hit: 0."
-        assert abs(answer(heat, heat == heat.amax()) - 0.25) < 1e-6, "Only the last frame has a figure where it is hottest: 0.25."
+        assert abs(answer(heat, heat == heat.amax()) - 0.25) < 1e-6, (
+            "Only the last frame has a figure where it is hottest: 0.25."
+        )
 
     return _check("pointing_game", answer, attempt)
 
@@ -505,13 +579,20 @@ def frames_seen(answer):
         assert answer((4, 2, 2), (2, 2, 2)) == 10, "Slow fusion's third layer sees ten frames."
         assert answer((5,), (3,)) == 5, "One layer sees its extent, whatever its stride."
         assert answer((3, 3), (1, 1)) == 5, "Two layers of 3 with stride 1 see 5 frames."
-        for extents, strides in (((3, 1, 3), (2, 2, 1)), ((1, 1), (4, 4)), ((7, 3, 3, 3), (1, 2, 2, 2)), ((2, 5), (3, 1))):
+        for extents, strides in (
+            ((3, 1, 3), (2, 2, 1)),
+            ((1, 1), (4, 4)),
+            ((7, 3, 3, 3), (1, 2, 2, 2)),
+            ((2, 5), (3, 1)),
+        ):
             seen = {0}  # walked from the last layer to the clip
             for extent, stride in zip(reversed(extents), reversed(strides)):
                 seen = {place * stride + k for place in seen for k in range(extent)}
             right = max(seen) - min(seen) + 1
             given = answer(extents, strides)
-            assert given == right, f"Extents {extents} with strides {strides} reach over {right} frames; you say {given}."
+            assert given == right, (
+                f"Extents {extents} with strides {strides} reach over {right} frames; you say {given}."
+            )
 
     return _check("frames_seen", answer, attempt)
 
@@ -523,10 +604,20 @@ def settled(answer):
         def logits(*answers):
             return F.one_hot(torch.tensor(answers), 4).float() - 2
 
-        for answers, right in (((0, 1, 2, 2, 2), 2), ((3, 3, 3), 0), ((1, 1, 0), 2), ((2, 1, 2, 1, 1, 1), 3), ((0,), 0)):
+        for answers, right in (
+            ((0, 1, 2, 2, 2), 2),
+            ((3, 3, 3), 0),
+            ((1, 1, 0), 2),
+            ((2, 1, 2, 1, 1, 1), 3),
+            ((0,), 0),
+        ):
             given = answer(logits(*answers))
-            assert given == right, f"If the answers are {answers}, the last one stands from frame {right} on; you say {given}."
-        assert answer(torch.tensor([[1.0, 2.0], [3.0, 2.0], [9.0, 2.0]])) == 1, "Its answer is the class with the highest logit."
+            assert given == right, (
+                f"If the answers are {answers}, the last one stands from frame {right} on; you say {given}."
+            )
+        assert answer(torch.tensor([[1.0, 2.0], [3.0, 2.0], [9.0, 2.0]])) == 1, (
+            "Its answer is the class with the highest logit."
+        )
 
     return _check("settled", answer, attempt)
 
@@ -535,8 +626,12 @@ def least_seconds(answer):
     """Notebook 13: the time that the roofline leaves a layer, from its FLOP, its bytes, a peak and a bandwidth."""
 
     def attempt():
-        assert abs(answer(200e9, 1e9, 100e9, 50e9) - 2) < 1e-9, "200 GFLOP at 100 a second take 2 seconds, if moving takes less."
-        assert abs(answer(1e9, 200e9, 100e9, 50e9) - 4) < 1e-9, "200 GB at 50 a second take 4 seconds, however little is computed."
+        assert abs(answer(200e9, 1e9, 100e9, 50e9) - 2) < 1e-9, (
+            "200 GFLOP at 100 a second take 2 seconds, if moving takes less."
+        )
+        assert abs(answer(1e9, 200e9, 100e9, 50e9) - 4) < 1e-9, (
+            "200 GB at 50 a second take 4 seconds, however little is computed."
+        )
         for case in ((3e9, 7e9, 2e9, 5e9), (5e10, 4e10, 5e10, 4e10), (0.0, 8e6, 3e11, 2e10), (8e6, 0.0, 3e11, 2e10)):
             right = max(case[0] / case[2], case[1] / case[3])
             given = answer(*case)
@@ -554,7 +649,12 @@ def fold_before(answer):
         for bias, kernel in ((False, 1), (True, 1), (True, (3, 1, 2))):
             norm, conv = nn.BatchNorm3d(4).eval(), nn.Conv3d(4, 6, kernel, bias=bias)
             with torch.no_grad():
-                for values, low, high in ((norm.running_mean, -1, 1), (norm.running_var, 0.5, 2), (norm.weight, 0.5, 2), (norm.bias, -1, 1)):
+                for values, low, high in (
+                    (norm.running_mean, -1, 1),
+                    (norm.running_var, 0.5, 2),
+                    (norm.weight, 0.5, 2),
+                    (norm.bias, -1, 1),
+                ):
                     values.uniform_(low, high)
             before = [value.clone() for value in (*norm.state_dict().values(), *conv.state_dict().values())]
             x = torch.randn(2, 4, 5, 6, 6)
@@ -565,7 +665,11 @@ def fold_before(answer):
             after = (*norm.state_dict().values(), *conv.state_dict().values())
             assert all(map(torch.equal, before, after)), "Leave norm and convolution as they are: make a new one."
             shifted = (given - wanted).flatten(2).std(-1).max() < 1e-4 and not _close(given, wanted)
-            assert not shifted, "Only the bias is wrong: what the norm adds goes through the filters, too, and the convolution may have a bias."
-            assert _close(given, wanted), "It does not give conv(norm(x)). The norm scales what comes in: which axis of the weights is that?"
+            assert not shifted, (
+                "Only the bias is wrong: what the norm adds goes through the filters, too, and the convolution may have a bias."
+            )
+            assert _close(given, wanted), (
+                "It does not give conv(norm(x)). The norm scales what comes in: which axis of the weights is that?"
+            )
 
     return _check("fold_before", answer, attempt)

@@ -14,9 +14,14 @@ from torch import nn
 
 from helpers import results, scaling, speed, video, weights
 
-
 # What torch says when a device has too little memory, and when MPS lacks 3D convolutions.
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "nable to find an engine")
+OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "ALLOC_FAILED",
+    "nable to find an engine",
+)
 NOT_ON_MPS = ("not supported on MPS", "only supported on MPS", "for the MPS device")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -234,7 +239,15 @@ def features(pretrained, clips, device=None):
         A float tensor (clips, channels) on the CPU.
     """
     network = pretrained.network
-    parts = (network.stem, network.layer1, network.layer2, network.layer3, network.layer4, network.avgpool, nn.Flatten())
+    parts = (
+        network.stem,
+        network.layer1,
+        network.layer2,
+        network.layer3,
+        network.layer4,
+        network.avgpool,
+        nn.Flatten(),
+    )
     runner = Runner(nn.Sequential(*parts), device)
     return torch.stack(list(runner.logits(pretrained.preprocess(clip) for clip in clips)))
 
@@ -352,11 +365,17 @@ def main(arguments=None):
     parser.add_argument("files", nargs="+", metavar="FILE", help="a video; with --out a folder of videos")
     known = f"one of {', '.join(weights.NAMES)}, or a file of your own training; default: %(default)s"
     parser.add_argument("--weights", default="stickfigures", help=known)
-    parser.add_argument("--clips", type=at_least_one, default=5, help="clips of a video that are averaged, default: %(default)s")
+    parser.add_argument(
+        "--clips", type=at_least_one, default=5, help="clips of a video that are averaged, default: %(default)s"
+    )
     parser.add_argument("--top", type=at_least_one, default=5, help="answers a video, default: %(default)s")
-    parser.add_argument("--device", type=named_device, help="cuda, mps or cpu, default: the first of these that is there")
+    parser.add_argument(
+        "--device", type=named_device, help="cuda, mps or cpu, default: the first of these that is there"
+    )
     parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
-    parser.add_argument("--fast", action="store_true", help="prepare the network first, and scale frames as they are decoded")
+    parser.add_argument(
+        "--fast", action="store_true", help="prepare the network first, and scale frames as they are decoded"
+    )
     parser.add_argument("--over-time", action="store_true", help="what happens when, for a video of any length")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--out", help="for a folder of any size: the file to which a row for each video is added")

@@ -166,23 +166,31 @@ def _unsaid(sign):
     try:
         yield
     finally:
-        os.dup2(real, 2)  # closes the pipe, which ends the thread, unless a process that was started meanwhile holds it open
+        os.dup2(
+            real, 2
+        )  # closes the pipe, which ends the thread, unless a process that was started meanwhile holds it open
         passing.join(timeout=5)
 
 
 def main(arguments=None):
     """The command; 0 if every file was classified, 1 if some could not be, 2 if it cannot begin or go on, 130 interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.cluster", description="Classify a folder of videos on a cluster.")
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.cluster", description="Classify a folder of videos on a cluster."
+    )
     parser.add_argument("folder", help="with videos at any depth, under this path on every machine")
     parser.add_argument("--out", required=True, help="the file to which a row for each video is added")
-    parser.add_argument("--weights", default="stickfigures", help="as for python -m helpers.classify, default: %(default)s")
+    parser.add_argument(
+        "--weights", default="stickfigures", help="as for python -m helpers.classify, default: %(default)s"
+    )
     parser.add_argument("--clips", type=classify.at_least_one, default=5, help="clips of a video, default: %(default)s")
     parser.add_argument("--top", type=classify.at_least_one, default=5, help="answers a video, default: %(default)s")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of each worker, default: %(default)s")
     parser.add_argument("--precision", default="float32", choices=classify.PRECISIONS, help="default: %(default)s")
     parser.add_argument("--fast", action="store_true", help="as for python -m helpers.classify")
     parser.add_argument("--workers", type=classify.at_least_one, default=2, help="processes, default: %(default)s")
-    parser.add_argument("--address", help="of a Ray cluster, auto for the one of this machine; default: this machine alone")
+    parser.add_argument(
+        "--address", help="of a Ray cluster, auto for the one of this machine; default: this machine alone"
+    )
     options = parser.parse_args(arguments)
     how = options.weights, options.clips, options.top, options.device, getattr(torch, options.precision), options.fast
     try:

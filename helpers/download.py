@@ -43,10 +43,14 @@ def fetch(address, sha256):
         ValueError: a checksum that is none.
     """
     if not re.fullmatch("[0-9a-f]{8,64}", sha256):
-        raise ValueError(f"sha256={sha256!r}: at least the first eight of the checksum's hexadecimal digits, in lower case")
+        raise ValueError(
+            f"sha256={sha256!r}: at least the first eight of the checksum's hexadecimal digits, in lower case"
+        )
     file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(address).path).name)
     if offline():
-        raise DownloadError(f"{file.name} is not part of this repository, and VIDEO_RESNET_OFFLINE=1 keeps to what is. Unset it.")
+        raise DownloadError(
+            f"{file.name} is not part of this repository, and VIDEO_RESNET_OFFLINE=1 keeps to what is. Unset it."
+        )
     try:
         if file.exists() and checksum(file).startswith(sha256):
             return file

@@ -144,7 +144,9 @@ def measured(calibration=64, clips=800, rounds=9):
     known = StickFigures(calibration, TRAIN, transform=video.normalize)
     new = StickFigures(clips, TEST, transform=video.normalize)
     trained = all_ways(weights.load().network, (known[k][0] for k in range(calibration)))
-    told = dict(answers=compare(trained, (new[k] for k in range(clips))), trained=times(trained, new[0][0][None], rounds))
+    told = dict(
+        answers=compare(trained, (new[k] for k in range(clips))), trained=times(trained, new[0][0][None], rounds)
+    )
     wide = all_ways(r2plus1d_18().eval(), torch.randn(4, 3, 16, 112, 112))
     return told | {"full width": times(wide, torch.randn(1, 3, 16, 112, 112), rounds)}
 
@@ -180,7 +182,9 @@ def compare(ways, clips):
     answers = logits.argmax(2)
     right, agree = ((answers == wanted).double().mean(1).tolist() for wanted in (torch.tensor(labels), answers[0]))
     deviation = ((logits - logits[0]).abs().amax((1, 2)) / logits[0].abs().max()).tolist()
-    return {name: dict(zip(("right", "agree", "deviation"), row)) for name, row in zip(ways, zip(right, agree, deviation))}
+    return {
+        name: dict(zip(("right", "agree", "deviation"), row)) for name, row in zip(ways, zip(right, agree, deviation))
+    }
 
 
 def times(ways, x, rounds):

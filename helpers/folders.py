@@ -48,7 +48,9 @@ def look_through(folder, frames=16, rate=15.0):
     """
     classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if len(classes) < 2:
-        raise ValueError(f"{folder} holds {len(classes)} folders: it needs two at least, one for each class, with videos in them")
+        raise ValueError(
+            f"{folder} holds {len(classes)} folders: it needs two at least, one for each class, with videos in them"
+        )
     labelled = [(path, label) for label, name in enumerate(classes) for path in files(Path(folder, name))]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:  # each keeps a clip at full size
         found = list(threads.map(lambda file: _look(*file, frames, rate), labelled))
@@ -56,7 +58,9 @@ def look_through(folder, frames=16, rate=15.0):
     bad = [problem for problem in found if isinstance(problem, str)]
     empty = [name for label, name in enumerate(classes) if all(video.label != label for video in videos)]
     if empty:
-        raise ValueError(f"no video in {folder} can be read for {', '.join(empty)}." + "".join(f"\n  {problem}" for problem in bad))
+        raise ValueError(
+            f"no video in {folder} can be read for {', '.join(empty)}." + "".join(f"\n  {problem}" for problem in bad)
+        )
     return Folder(tuple(classes), videos, bad)
 
 

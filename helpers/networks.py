@@ -46,9 +46,7 @@ class VideoResNet(nn.Module):
         paper_widths: see `BasicBlock`.
     """
 
-    def __init__(
-        self, stem, convolutions, layers=(2, 2, 2, 2), num_classes=400, width=64, paper_widths=False
-    ):
+    def __init__(self, stem, convolutions, layers=(2, 2, 2, 2), num_classes=400, width=64, paper_widths=False):
         super().__init__()
         first, second, third, fourth = convolutions
         self.stem = stem
@@ -112,7 +110,9 @@ def video_resnet(kinds, depth=18, num_classes=400, width=64, paper_widths=False,
         ValueError: where no network would come of it; says what would work.
     """
     if len(kinds) != 5 or isinstance(kinds, str):
-        raise ValueError(f"kinds={kinds!r}: name five, for the stem and each of the four groups, or take a builder of NETWORKS")
+        raise ValueError(
+            f"kinds={kinds!r}: name five, for the stem and each of the four groups, or take a builder of NETWORKS"
+        )
     for place, kind in zip(("stem", "layer1", "layer2", "layer3", "layer4"), kinds):
         known = STEMS if place == "stem" else CONVOLUTIONS
         if kind not in known:

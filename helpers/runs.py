@@ -44,7 +44,9 @@ def stored(name, make, /, **settings):
             raise ValueError(f"{path} is of a run with {run['settings']}, not {settings}: delete it, or name another")
         return run
     if os.environ.get("VIDEO_RESNET_FULL", "0") in ("", "0"):
-        raise MissingRun(f"{path.name} is not in {FOLDER}. VIDEO_RESNET_FULL=1 makes what is missing; it takes its time")
+        raise MissingRun(
+            f"{path.name} is not in {FOLDER}. VIDEO_RESNET_FULL=1 makes what is missing; it takes its time"
+        )
     begun = time.perf_counter()
     run = make(**settings)
     run |= dict(settings=settings, command=_command(name), seconds=round(time.perf_counter() - begun))
@@ -70,4 +72,9 @@ def _command(name):
 
 def versions():
     """Of Python and of what computes and draws."""
-    return dict(python=platform.python_version(), torch=torch.__version__, torchvision=torchvision.__version__, numpy=np.__version__)
+    return dict(
+        python=platform.python_version(),
+        torch=torch.__version__,
+        torchvision=torchvision.__version__,
+        numpy=np.__version__,
+    )

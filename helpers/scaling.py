@@ -11,7 +11,10 @@ import torch
 
 from helpers import video
 
-PLANAR = ("yuv420p", "yuvj420p")  # what H.264, H.265, VP9, AV1 and MPEG-4 files of everyday hold; other formats go through RGB
+PLANAR = (
+    "yuv420p",
+    "yuvj420p",
+)  # what H.264, H.265, VP9, AV1 and MPEG-4 files of everyday hold; other formats go through RGB
 # Share of red and of blue in the brightness: ITU-R BT.709 and BT.601. FFmpeg takes the second where a file says nothing.
 BRIGHTNESS = {1: (0.2126, 0.0722), 2: (0.299, 0.114), 5: (0.299, 0.114), 6: (0.299, 0.114)}
 FULL_RANGE = 2

@@ -206,7 +206,9 @@ def _folded(module, convolution, dtype):
             found[-1][2] = True
         else:
             raise TypeError(f"{type(layer).__name__} is no part of a video ResNet")
-    return [convolution(conv if norm is None else fuse_conv_bn_eval(conv, norm), relu, dtype) for conv, norm, relu in found]
+    return [
+        convolution(conv if norm is None else fuse_conv_bn_eval(conv, norm), relu, dtype) for conv, norm, relu in found
+    ]
 
 
 class _Folded(nn.Module):
@@ -249,7 +251,9 @@ class _Packed(_Folded):
 
 def _packs(dtype):
     """Whether `_Packed` can be used here for numbers of this type."""
-    if not torch.backends.mkldnn.is_available() or not (dtype == torch.float32 or dtype == torch.bfloat16 and cpu_has_bfloat16()):
+    if not torch.backends.mkldnn.is_available() or not (
+        dtype == torch.float32 or (dtype == torch.bfloat16 and cpu_has_bfloat16())
+    ):
         return False
     try:
         with torch.inference_mode():

@@ -93,7 +93,11 @@ def _jumping_jacks(t, seconds, uniform):
     out = 0.5 - 0.5 * np.cos(2 * np.pi * phase)
     hop = uniform(0.02, 0.06) * np.abs(np.sin(2 * np.pi * phase))
     return dict(
-        front=True, hop=hop, arm=0.15 + uniform(2.2, 2.7) * out, elbow=uniform(0, 0.25), leg=0.05 + uniform(0.3, 0.5) * out
+        front=True,
+        hop=hop,
+        arm=0.15 + uniform(2.2, 2.7) * out,
+        elbow=uniform(0, 0.25),
+        leg=0.05 + uniform(0.3, 0.5) * out,
     )
 
 
@@ -103,7 +107,9 @@ def _kick(t, seconds, uniform):
     leg = 0.35 + uniform(0.65, 0.95) * swing
     knee = uniform(0.4, 0.8) * (1 - swing)  # bent behind, straight in front
     arms = [uniform(0.2, 0.9), -uniform(0.2, 0.9)]
-    return dict(lean=-0.1 - 0.15 * swing, arm=arms, elbow=uniform(0.1, 0.6), leg=[leg, 0.0], knee=[knee, uniform(0, 0.15)])
+    return dict(
+        lean=-0.1 - 0.15 * swing, arm=arms, elbow=uniform(0.1, 0.6), leg=[leg, 0.0], knee=[knee, uniform(0, 0.15)]
+    )
 
 
 def _cartwheel(t, seconds, uniform):
@@ -117,12 +123,16 @@ def _squat(t, seconds, uniform):
     down = _again_and_again(t, uniform(0.7, 1.2), uniform)
     thigh = down * uniform(1.2, 1.7)
     arm = uniform(0, 0.3) + down * uniform(0.8, 1.4)  # forwards, for balance
-    return dict(lean=down * uniform(0.3, 0.6), arm=arm, elbow=uniform(0, 0.3), leg=thigh, knee=thigh * uniform(1.3, 1.6))
+    return dict(
+        lean=down * uniform(0.3, 0.6), arm=arm, elbow=uniform(0, 0.3), leg=thigh, knee=thigh * uniform(1.3, 1.6)
+    )
 
 
 def _bow(t, seconds, uniform):
     lean = _again_and_again(t, uniform(0.7, 1.2), uniform) * uniform(0.9, 1.4)
-    return dict(lean=lean, arm=uniform(-0.2, 0.2), elbow=uniform(0, 0.3), leg=uniform(-0.05, 0.05), knee=uniform(0, 0.1))
+    return dict(
+        lean=lean, arm=uniform(-0.2, 0.2), elbow=uniform(0, 0.3), leg=uniform(-0.05, 0.05), knee=uniform(0, 0.1)
+    )
 
 
 def _clap(t, seconds, uniform):
@@ -195,7 +205,9 @@ def _place(body, height, width, stage, uniform):
     unit = side * min(uniform(0.5, 0.78), 0.98 / (high_x - low_x), 0.98 / (high_y + room))  # all of it fits
     facing = 1 if uniform(0, 1) < 0.5 else -1
     x = uniform(-side / 2 - low_x * unit, side / 2 - high_x * unit)
-    ground = uniform(-side / 2 + room * unit, side / 2 - high_y * unit)  # measured from the middle of the frame, upwards
+    ground = uniform(
+        -side / 2 + room * unit, side / 2 - high_y * unit
+    )  # measured from the middle of the frame, upwards
     points = facing * (body.real * unit + x) + 1j * (body.imag * unit + ground)
     return width / 2 + points.real + 1j * (height / 2 - points.imag), unit
 

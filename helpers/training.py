@@ -72,7 +72,9 @@ def train(
     loss_of = _Loss(weight, label_smoothing)
     settings = dict(seed=seed, epochs=epochs, clips=len(train_set), batch_size=batch_size, lr=lr)
     settings |= dict(weight_decay=weight_decay, label_smoothing=label_smoothing, about=about)
-    settings |= dict(augment=getattr(augment, "__qualname__", str(augment)), processes=processes.count(), trained=len(trained))
+    settings |= dict(
+        augment=getattr(augment, "__qualname__", str(augment)), processes=processes.count(), trained=len(trained)
+    )
     settings |= dict(class_weights=None if weight is None else weight.tolist())
     state = dict(network=network, optimizer=optimizer, schedule=schedule)
     history = _resume(checkpoint, state, settings) if checkpoint else []
@@ -316,22 +318,45 @@ def _resume(path, state, settings):
 
 def main(arguments=None):
     """The command; 0 if a network was trained and saved, 2 if it could not be, 130 if it was interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.training", description="Teach a trained network your own classes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.training", description="Teach a trained network your own classes."
+    )
     parser.add_argument("folder", help="a folder that holds a folder of videos for each class")
-    parser.add_argument("--out", default="mine.pt", help="the file to write, for helpers.classify --weights; default: %(default)s")
-    parser.add_argument("--test", metavar="FOLDER", help="a folder of the same classes to test with; default: a share of the first")
-    parser.add_argument("--share", type=float, default=0.25, help="of each class, set aside to test with; default: %(default)s")
-    parser.add_argument("--weights", default="stickfigures", help="to begin with; the names that helpers.classify knows")
+    parser.add_argument(
+        "--out", default="mine.pt", help="the file to write, for helpers.classify --weights; default: %(default)s"
+    )
+    parser.add_argument(
+        "--test", metavar="FOLDER", help="a folder of the same classes to test with; default: a share of the first"
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.25, help="of each class, set aside to test with; default: %(default)s"
+    )
+    parser.add_argument(
+        "--weights", default="stickfigures", help="to begin with; the names that helpers.classify knows"
+    )
     parser.add_argument("--frozen", type=int, default=4, help="epochs of the last layer alone, default: %(default)s")
     parser.add_argument("--epochs", type=int, default=8, help="epochs of all layers after that, default: %(default)s")
-    parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate of all layers, default: %(default)s")
-    parser.add_argument("--batch", type=classify.at_least_one, default=16, help="clips a step, over all processes; default: %(default)s")
-    parser.add_argument("--side", type=classify.at_least_one, default=112, help="pixels of the square that the network sees, default: %(default)s")
+    parser.add_argument(
+        "--lr", type=float, default=1e-3, help="highest learning rate of all layers, default: %(default)s"
+    )
+    parser.add_argument(
+        "--batch", type=classify.at_least_one, default=16, help="clips a step, over all processes; default: %(default)s"
+    )
+    parser.add_argument(
+        "--side",
+        type=classify.at_least_one,
+        default=112,
+        help="pixels of the square that the network sees, default: %(default)s",
+    )
     parser.add_argument("--no-mirror", action="store_true", help="left and right matter: do not swap them")
     parser.add_argument("--balance", action="store_true", help="let the mistakes in rare classes count more")
-    parser.add_argument("--workers", type=int, default=2, help="processes that decode videos meanwhile, default: %(default)s")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes that decode videos meanwhile, default: %(default)s"
+    )
     parser.add_argument("--seed", type=int, default=0, help="another one, another run; default: %(default)s")
-    parser.add_argument("--device", type=classify.named_device, help="cuda, mps or cpu, default: the first of these that is there")
+    parser.add_argument(
+        "--device", type=classify.named_device, help="cuda, mps or cpu, default: the first of these that is there"
+    )
     options = parser.parse_args(arguments)
     try:
         with processes.together(options.device or classify.best_device()) as device:
@@ -354,7 +379,9 @@ def _fine_tune_folder(options, device):
     if options.test:
         tested = processes.from_first(_look_through(options.test, clip) if first else None)
         if tested.classes != found.classes:
-            raise ValueError(f"{options.test} has other classes: {', '.join(tested.classes)}, not {', '.join(found.classes)}")
+            raise ValueError(
+                f"{options.test} has other classes: {', '.join(tested.classes)}, not {', '.join(found.classes)}"
+            )
         training, testing = found.videos, tested.videos
     else:
         training, testing = folders.split(found.videos, options.share, options.seed)
@@ -373,12 +400,18 @@ def _fine_tune_folder(options, device):
     if first:
         table = confusion(*predict(tuned.network, test_set, device=device, workers=options.workers))
         right = table.trace().item() / len(testing)
-        weights.save(options.out, tuned._replace(
-            trained_on=f"{pretrained.trained_on.replace(', and on nothing else', '')} Then on {len(training)} videos of {len(found.classes)} classes.",
-            score=f"{right:.1%} of {len(testing)} other videos right, one clip each.", side=options.side,
-        ))  # fmt: skip
+        before = pretrained.trained_on.replace(", and on nothing else", "")
+        tuned = tuned._replace(
+            trained_on=f"{before} Then on {len(training)} videos of {len(found.classes)} classes.",
+            score=f"{right:.1%} of {len(testing)} other videos right, one clip each.",
+            side=options.side,
+        )
+        weights.save(options.out, tuned)
         _print_confusion(table, found.classes)
-        print(f"{right:.1%} of {len(testing)} videos right. Saved as {options.out}: python -m helpers.classify --weights {options.out} FILE")
+        print(
+            f"{right:.1%} of {len(testing)} videos right. Saved as {options.out}: "
+            f"python -m helpers.classify --weights {options.out} FILE"
+        )
 
 
 def _look_through(folder, clip):
@@ -387,13 +420,19 @@ def _look_through(folder, clip):
     for problem in found.bad:
         print(f"skipped: {problem}", file=sys.stderr)
     if found.bad:
-        print(f"{len(found.bad)} of {len(found.bad) + len(found.videos)} files in {folder} skipped.", file=sys.stderr, flush=True)
+        print(
+            f"{len(found.bad)} of {len(found.bad) + len(found.videos)} files in {folder} skipped.",
+            file=sys.stderr,
+            flush=True,
+        )
     return found
 
 
 def _about(options, videos):
     """What a checkpoint has to agree with, beyond the settings of `train`."""
-    names = "\n".join(f"{os.path.relpath(video.path, options.folder)} {os.path.getsize(video.path)}" for video in videos)
+    names = "\n".join(
+        f"{os.path.relpath(video.path, options.folder)} {os.path.getsize(video.path)}" for video in videos
+    )
     return f"{options.weights}, side {options.side}, videos {zlib.crc32(names.encode(errors='surrogateescape'))}"
 
 
@@ -401,8 +440,14 @@ def _print_confusion(table, classes):
     """Which class was taken for which, the mistakes after the hits."""
     width = max(map(len, classes))
     for name, row in zip(classes, table.tolist()):
-        others = ", ".join(f"{count} {classes[k]}" for k, count in sorted(enumerate(row), key=lambda p: -p[1]) if count and classes[k] != name)
-        print(f"{name:{width}} {row[classes.index(name)]:4} of {sum(row)} right{'; taken for: ' if others else ''}{others}")
+        others = ", ".join(
+            f"{count} {classes[k]}"
+            for k, count in sorted(enumerate(row), key=lambda p: -p[1])
+            if count and classes[k] != name
+        )
+        print(
+            f"{name:{width}} {row[classes.index(name)]:4} of {sum(row)} right{'; taken for: ' if others else ''}{others}"
+        )
 
 
 if __name__ == "__main__":

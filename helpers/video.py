@@ -120,7 +120,9 @@ def protocol_clips(path, clips=5, frames=16, rate=15.0):
     if clips < 1:
         raise ValueError(f"clips={clips}: at least one is needed")
     with _Reader(path) as reader:
-        whole = reader.native_rate() % Fraction(rate) == 0  # then torchvision takes every k-th frame, the first included
+        whole = (
+            reader.native_rate() % Fraction(rate) == 0
+        )  # then torchvision takes every k-th frame, the first included
         count = reader.seconds() * rate
         places = max(1, int(np.ceil(count - 1e-6) if whole else count + 1e-6) - frames + 1)
         for place in np.linspace(0, places - 1, clips).astype(int).tolist():
@@ -397,10 +399,9 @@ class _Reader:
         before = self.shown
         while self.coming is not None and self.coming_time <= time + self.slack:
             self._next()
-        if self.coming is None and time >= self._end():
-            if self._cut_short():
-                problem = f"is cut short: of {self.seconds():.1f} s only {float(self._end()):.1f} s are there"
-                raise VideoError(self.path, problem, "Copy or download it again")
+        if self.coming is None and time >= self._end() and self._cut_short():
+            problem = f"is cut short: of {self.seconds():.1f} s only {float(self._end()):.1f} s are there"
+            raise VideoError(self.path, problem, "Copy or download it again")
         return self.shown is not before
 
     def is_over(self, time):

@@ -26,7 +26,12 @@ def as_conv2d(network):
 
 def _fits(conv):
     """Whether it is 1 x k x k, or k x 1 x 1 without padding in space; neither dilated, nor in groups, nor padded by name."""
-    plain = conv.dilation == (1, 1, 1) and conv.groups == 1 and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+    plain = (
+        conv.dilation == (1, 1, 1)
+        and conv.groups == 1
+        and conv.padding_mode == "zeros"
+        and not isinstance(conv.padding, str)
+    )
     flat = conv.kernel_size[0] == conv.stride[0] == 1 and conv.padding[0] == 0
     return plain and (flat or (conv.kernel_size[1:] == (1, 1) and conv.padding[1:] == (0, 0)))
 

@@ -66,8 +66,8 @@ def load(name="stickfigures"):
     """The trained network of this name.
 
     Args:
-        name: one of `NAMES`, or the path of a file that `save` wrote. "stickfigures" lies in this repository; all others are downloaded once and kept where
-            torch.hub keeps its files:
+        name: one of `NAMES`, or the path of a file that `save` wrote. "stickfigures" lies in this
+            repository; all others are downloaded once and kept where torch.hub keeps its files:
 
             - "kinetics400", "kinetics400-mc3_18", "kinetics400-r3d_18": torchvision's R(2+1)D-18 (120 MB), MC3-18 (45 MB)
               and R3D-18 (127 MB), 400 actions of people.
@@ -98,7 +98,15 @@ def load(name="stickfigures"):
         raise WeightsError(f"{error} The weights 'stickfigures' need no download.") from error
     _fill(network, read(file), file, source.network)
     return Pretrained(
-        name, network, source.labels, video.preprocess, source.frames, source.rate, source.trained_on, source.score, architecture
+        name,
+        network,
+        source.labels,
+        video.preprocess,
+        source.frames,
+        source.rate,
+        source.trained_on,
+        source.score,
+        architecture,
     )
 
 
@@ -137,7 +145,11 @@ def write(value, path):
         if os.path.exists(new):
             os.remove(new)
         before = ", and what was there before is still whole" if os.path.exists(path) else ""
-        raise OSError(error.errno, f"cannot be written ({error.strerror}){before}; make room, and run the same again", os.fspath(path)) from error
+        raise OSError(
+            error.errno,
+            f"cannot be written ({error.strerror}){before}; make room, and run the same again",
+            os.fspath(path),
+        ) from error
 
 
 def _saved(path):
@@ -149,7 +161,9 @@ def _saved(path):
         network = build(len(labels), **about["architecture"])
     except (KeyError, IndexError, TypeError, ValueError) as error:
         remedy = "Name a file that helpers.weights.save or python -m helpers.training has written"
-        raise WeightsError(f"{path} holds no network together with its labels and its preprocessing ({_line(error)}). {remedy}.") from error
+        raise WeightsError(
+            f"{path} holds no network together with its labels and its preprocessing ({_line(error)}). {remedy}."
+        ) from error
     _fill(network, state, path, about["architecture"]["network"])
     preprocess = functools.partial(video.preprocess, side=about["side"])
     return Pretrained(os.fspath(path), network, labels, preprocess, **about)
@@ -251,7 +265,9 @@ def _ig65m(file, frames, classes, score=None):
         frames=frames,
         rate=30.0,
         trained_on=f"{trained_on}, then on Kinetics-400." if tuned else f"{trained_on}, and on nothing else.",
-        score=f"Published for the original: {score:.1f} % of the validation videos right." if tuned else "Good for features.",
+        score=f"Published for the original: {score:.1f} % of the validation videos right."
+        if tuned
+        else "Good for features.",
         paper_widths=True,
         eps=1e-3,
     )

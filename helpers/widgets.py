@@ -312,7 +312,10 @@ def draw_moment(path, pretrained, start, shares):
     """Show a clip of a video as the network saw it, and what it said."""
     clip = pretrained.preprocess(video.read_clip(path, start, pretrained.frames, pretrained.rate))
     answers = classify.top(shares, pretrained.labels)
-    plots.show(plots.answers_beside_frames(denormalize(clip), answers), f"Four frames of the clip, of which {answers[0].label} is the answer.")
+    plots.show(
+        plots.answers_beside_frames(denormalize(clip), answers),
+        f"Four frames of the clip, of which {answers[0].label} is the answer.",
+    )
     print(f"{start:.1f} s: {answers[0].label}, {answers[0].probability:.0%}")
 
 
@@ -329,7 +332,9 @@ def player(path, pretrained, step=8):
     """
     rows, _ = _answers_over_time(path, pretrained, step)
     play = ipywidgets.Play(0, 0, len(rows) - 1, interval=int(1000 * step / pretrained.rate))
-    slider = ipywidgets.SelectionSlider(options=[(f"{start:.1f} s", k) for k, (start, _) in enumerate(rows)], description="time")
+    slider = ipywidgets.SelectionSlider(
+        options=[(f"{start:.1f} s", k) for k, (start, _) in enumerate(rows)], description="time"
+    )
     output = ipywidgets.interactive_output(lambda k: draw_moment(path, pretrained, *rows[k]), {"k": slider})
     play.observe(lambda change: setattr(slider, "index", change["new"]), names="value")
     box = ipywidgets.VBox([play, slider, output])
@@ -354,10 +359,14 @@ def draw_heat(frames, heats, stage="layer4", moment=8):
         axes.set_title(text)
     shares = (heat.sum((1, 2)) / heat.sum().clamp(min=1e-12)).tolist()
     axes = plots.add_axes(figure, 1, 3, 3)
-    axes.bar(range(len(frames)), shares, color=[plots.ANSWER if k == moment else plots.PALE for k in range(len(frames))])
+    axes.bar(
+        range(len(frames)), shares, color=[plots.ANSWER if k == moment else plots.PALE for k in range(len(frames))]
+    )
     axes.set_title("its share by frame")
     axes.set_xlabel("frame", color=plots.TIME)
-    plots.show(figure, f"Frame {moment}, the same with the heat of {stage} over it, and the heat's share frame by frame.")
+    plots.show(
+        figure, f"Frame {moment}, the same with the heat of {stage} over it, and the heat's share frame by frame."
+    )
     print(f"frame {moment}: {shares[moment]:.0%} of the heat of {stage}")
 
 

@@ -14,7 +14,11 @@ CLIP = weights.ASSETS / "jumping_jacks.mp4"
 
 def save(figure, name):
     with plt.rc_context({"svg.hashsalt": "video-resnet", "svg.fonttype": "path"}):
-        how = {"svg": dict(metadata={"Date": None}), "png": dict(dpi=150), "jpg": dict(dpi=120, pil_kwargs={"quality": 85})}
+        how = {
+            "svg": dict(metadata={"Date": None}),
+            "png": dict(dpi=150),
+            "jpg": dict(dpi=120, pil_kwargs={"quality": 85}),
+        }
         figure.savefig(HERE / name, **how[name[-3:]])
 
 
@@ -39,7 +43,9 @@ def stack(axes, frames, x, y, width, step=0.13):
 
 
 def arrow(axes, start, end, text):
-    axes.add_patch(FancyArrowPatch((start, 1.25), (end, 1.25), arrowstyle="-|>", mutation_scale=16, color=plots.INK, lw=1.6))
+    axes.add_patch(
+        FancyArrowPatch((start, 1.25), (end, 1.25), arrowstyle="-|>", mutation_scale=16, color=plots.INK, lw=1.6)
+    )
     axes.text((start + end) / 2, 1.36, text, ha="center", va="bottom", fontsize=9.5, color=plots.INK)
 
 
@@ -69,7 +75,9 @@ def pipeline():
     below(axes, 5.45, "clip", "3 x ", ("16", plots.TIME), " x ", ("112 x 112", plots.SPACE))
     arrow(axes, 6.3, 6.95, "")
     for k, (wide, high) in enumerate(((0.16, 1.4), (0.2, 1.1), (0.24, 0.8), (0.28, 0.5))):
-        axes.add_patch(Rectangle((7.05 + 0.32 * k, 1.25 - high / 2), wide, high, color=plots.INK, alpha=0.4 + 0.15 * k, lw=0))
+        axes.add_patch(
+            Rectangle((7.05 + 0.32 * k, 1.25 - high / 2), wide, high, color=plots.INK, alpha=0.4 + 0.15 * k, lw=0)
+        )
     below(axes, 7.68, "network", "R(2+1)D-18")
     arrow(axes, 8.4, 9.0, "softmax")
     for k, length in enumerate((0.95, 0.2, 0.12, 0.06)):
@@ -94,7 +102,9 @@ def axes_of_a_clip():
     _letters(axes, 0.9, 1.05, 1.6, 1.2, 4 * 0.17)
     below(axes, 2.05, "decoded", ("T", plots.TIME), ", ", ("H, W", plots.SPACE), ", C")
     axes.text(2.05, 3.08, "each pixel holds its three colours", ha="center", fontsize=9.5)
-    axes.add_patch(FancyArrowPatch((3.75, 1.7), (4.75, 1.7), arrowstyle="-|>", mutation_scale=16, color=plots.INK, lw=1.6))
+    axes.add_patch(
+        FancyArrowPatch((3.75, 1.7), (4.75, 1.7), arrowstyle="-|>", mutation_scale=16, color=plots.INK, lw=1.6)
+    )
     axes.text(4.25, 1.82, "permute(3, 0, 1, 2)", ha="center", fontsize=9.5)
     for channel, (name, left) in enumerate((("red", 5.3), ("green", 7.05), ("blue", 8.8))):
         single = np.zeros_like(frames)
@@ -113,7 +123,16 @@ def _letters(axes, x, y, width, height, depth):
     axes.text(x + width / 2, y - 0.1, "W", ha="center", va="top", color=plots.SPACE, fontsize=12, weight="bold")
     ends = (x + width + 0.08, y), (x + width + 0.08 + depth, y + depth)
     axes.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=10, color=plots.TIME, lw=1.3))
-    axes.text(x + width + depth / 2 + 0.16, y + depth / 2 - 0.04, "T", ha="center", va="top", color=plots.TIME, fontsize=12, weight="bold")
+    axes.text(
+        x + width + depth / 2 + 0.16,
+        y + depth / 2 - 0.04,
+        "T",
+        ha="center",
+        va="top",
+        color=plots.TIME,
+        fontsize=12,
+        weight="bold",
+    )
 
 
 def classified():

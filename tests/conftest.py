@@ -36,7 +36,17 @@ def read_number(frame):
     return sum(1 << bit for bit in range(8) if frame[bit // 4 * 24 + 10, bit % 4 * 24 + 10].mean() > 128)
 
 
-def write_film(path, times, codec="libx264", options=None, time_base=Fraction(1, 90000), rate=30, numbers=None, audio=False, container_options=None):
+def write_film(
+    path,
+    times,
+    codec="libx264",
+    options=None,
+    time_base=Fraction(1, 90000),
+    rate=30,
+    numbers=None,
+    audio=False,
+    container_options=None,
+):
     """Encode numbered frames to be shown at these times, in seconds; the path."""
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate)

@@ -69,7 +69,9 @@ def weights():
         accuracy_stored_on_reversed_pairs=accuracy(*predict(stored, paired)),
         right_by_action=_by_action(stored_logits, labels),
         device=platform.machine() + ", CPU",
-        versions=dict(python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, av=av.__version__),
+        versions=dict(
+            python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, av=av.__version__
+        ),
     )
     (HERE / "stickfigures.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({name: report[name] for name in ("accuracy", "accuracy_stored", "right_by_action")}, indent=1))
@@ -84,7 +86,9 @@ def _train(network, number, size, clips, epochs, lr):
         network, Subset(drawn, range(first, first + clips)), watched, epochs, lr=lr, seed=SEED, augment=mirror,
         checkpoint=runs.checkpoint(f"stage{number}"), about=f"{drawn.settings}, seed {TRAIN}, checksum {_checksum(drawn)}",
     )  # fmt: skip
-    return [{name: round(value, 4) for name, value in line.items() if name not in ("seconds", "waited")} for line in history]
+    return [
+        {name: round(value, 4) for name, value in line.items() if name not in ("seconds", "waited")} for line in history
+    ]
 
 
 def _checksum(clips):
@@ -95,7 +99,10 @@ def _checksum(clips):
 def _by_action(logits, labels):
     """For each action how many of its clips were taken for each action, most frequent first."""
     rows = zip(ACTIONS, confusion(logits, labels).tolist())
-    return {action: {ACTIONS[k]: n for k, n in sorted(enumerate(row), key=lambda pair: -pair[1]) if n} for action, row in rows}
+    return {
+        action: {ACTIONS[k]: n for k, n in sorted(enumerate(row), key=lambda pair: -pair[1]) if n}
+        for action, row in rows
+    }
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ def open_page(chromium, site, request):
         page = context.__enter__()
         contexts.append(context)
         page.complaints = []
-        page.on("console", lambda message: message.type in ("error", "warning") and page.complaints.append(message.text))
+        page.on(
+            "console", lambda message: message.type in ("error", "warning") and page.complaints.append(message.text)
+        )
         page.on("request", lambda asked: asked.url.startswith((site, "data:")) or page.complaints.append(asked.url))
         page.on("response", lambda got: got.status < 400 or page.complaints.append(f"{got.status} {got.url}"))
         page.goto(site + name, wait_until="load")
@@ -82,7 +84,9 @@ class Links(HTMLParser):
 
 
 def test_no_link_is_broken(book):
-    pages = {path: Links(path.read_text(encoding="utf-8")) for path in book.rglob("*.html") if "_static" not in path.parts}
+    pages = {
+        path: Links(path.read_text(encoding="utf-8")) for path in book.rglob("*.html") if "_static" not in path.parts
+    }
     assert {book / name for name in PAGES} < set(pages)
     outside = set()
     for path, page in pages.items():
@@ -122,7 +126,9 @@ def test_a_page_shows_everything_that_its_notebook_holds(name, open_page):
     pictures = sum("image/png" in output.get("data", {}) for cell in code for output in cell.outputs)
     drawn = sum(len(re.findall(r"!\[", cell.source)) for cell in cells if cell.cell_type == "markdown")
     assert page.locator("main img").count() == pictures + drawn
-    formulas = re.findall(r"\$\$.+?\$\$|\$[^$\n]+\$", "\n".join(c.source for c in cells if c.cell_type == "markdown"), re.DOTALL)
+    formulas = re.findall(
+        r"\$\$.+?\$\$|\$[^$\n]+\$", "\n".join(c.source for c in cells if c.cell_type == "markdown"), re.DOTALL
+    )
     assert page.locator("main mjx-container svg, main mjx-container mjx-math").count() == len(formulas)
     assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
     moving = [cell for cell in code if "widget" in cell.metadata.get("tags", [])]

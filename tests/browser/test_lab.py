@@ -1,5 +1,6 @@
 """Every notebook in JupyterLab in a real browser: it is opened and run, its widgets are moved, and its memory is measured."""
 
+import contextlib
 import json
 import os
 import re
@@ -35,7 +36,14 @@ def lab(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    options = ["--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=", "--LabApp.news_url=", "--ServerApp.disable_check_xsrf=True"]
+    options = [
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        "--IdentityProvider.token=",
+        "--LabApp.news_url=",
+        "--ServerApp.disable_check_xsrf=True",
+    ]
     home = {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data")}
     with open(folder / "log", "w") as log:
         server = subprocess.Popen(
@@ -74,10 +82,8 @@ class Lab:
         """Bytes of the kernels and of what they started; what processes share is counted once."""
         total = 0
         for process in self.server.children(recursive=True):
-            try:
+            with contextlib.suppress(psutil.Error):  # it may have ended meanwhile
                 total += process.memory_full_info().pss
-            except psutil.Error:  # it ended meanwhile
-                pass
         return total
 
 

@@ -23,10 +23,14 @@ def lines():
 
 def test_a_line_is_computed_from_interleaved_times(how, monkeypatch):
     rounds = dict(torchvision=[4.0, 6.0, 5.0], ours=[2.0, 2.5, 2.0], peak=[0.5, 1.0, 2.0])
-    monkeypatch.setattr(speed, "interleaved", lambda functions, device, count: {name: rounds[name] for name in functions})
+    monkeypatch.setattr(
+        speed, "interleaved", lambda functions, device, count: {name: rounds[name] for name in functions}
+    )
     monkeypatch.setattr(benchmark, "_memory", lambda line, how, side: dict(torchvision=300, ours=200)[side])
     monkeypatch.setattr(speed, "matrix_product", lambda dtype, device: type("", (), dict(flop=1e9)))
-    line = benchmark.Line("made up", lambda how, side: lambda: torch.ones(10, 20) @ torch.ones(20, 30), torch.float32, 3)
+    line = benchmark.Line(
+        "made up", lambda how, side: lambda: torch.ones(10, 20) @ torch.ones(20, 30), torch.float32, 3
+    )
     row = benchmark.measure(line, how, 3)
     assert row == dict(
         title="made up", seconds=dict(torchvision=5.0, ours=2.0), ratio=2.5, spread=[2.0, 2.5], clips_a_second=1.5,
@@ -37,7 +41,9 @@ def test_a_line_is_computed_from_interleaved_times(how, monkeypatch):
     assert len(told) == len(benchmark.HEADER)
 
 
-@pytest.mark.parametrize("title", [title for title in lines() if "clip" in title and "file" not in title and "training" not in title])
+@pytest.mark.parametrize(
+    "title", [title for title in lines() if "clip" in title and "file" not in title and "training" not in title]
+)
 def test_both_sides_give_the_same_logits(how, title):
     torch.manual_seed(1)
     theirs, ours = (lines()[title].make(how, side) for side in ("torchvision", "ours"))
@@ -64,7 +70,10 @@ def test_files_are_labelled_by_both(how):
 
 
 def test_decoding_gives_nearly_the_same_clips(how):
-    theirs, ours = (lines()["decoding 5 clips of a file"].make(how._replace(size=benchmark.SIZE), side)() for side in ("torchvision", "ours"))
+    theirs, ours = (
+        lines()["decoding 5 clips of a file"].make(how._replace(size=benchmark.SIZE), side)()
+        for side in ("torchvision", "ours")
+    )
     # Places between frames are rounded differently, so single clips may be a frame apart.
     assert len(theirs) == len(ours) == 5 and theirs[0].shape == ours[0].shape == (3, 16, 112, 112)
     assert (theirs[0] - ours[0]).abs().mean() < 0.05

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-
 from torchvision.models import video as video_networks
 
 from helpers import blocks, checks, networks
@@ -65,15 +64,24 @@ WRONG = {
     "order_matters": [
         (lambda network, clip: True, "A mean over single frames"),
         (lambda network, clip: False, "A 3D convolution changes"),
-        (lambda network, clip: bool((network(clip[None]) != network(clip.flip(1)[None])).any()), "Allow for rounding|Ask in eval mode"),
+        (
+            lambda network, clip: bool((network(clip[None]) != network(clip.flip(1)[None])).any()),
+            "Allow for rounding|Ask in eval mode",
+        ),
         (lambda network, clip: backwards_differs(network, clip, stay=True), "Put the network back"),
-        (lambda network, clip: backwards_differs(network, clip, axis=2), "does not depend on their order|Turn the axis of time"),
+        (
+            lambda network, clip: backwards_differs(network, clip, axis=2),
+            "does not depend on their order|Turn the axis of time",
+        ),
         (lambda network, clip: network(clip), "ValueError: a network takes a batch"),
     ],
     "on_both_sides": [
         (lambda training, testing: [], "Return a set"),
         (lambda training, testing: set(training) & set(testing), "stand on two sides; you say nothing"),
-        (lambda training, testing: {n.split("_c")[0] for n in training} & {n.split("_c")[0] for n in testing}, "Cut off the last _c only"),
+        (
+            lambda training, testing: {n.split("_c")[0] for n in training} & {n.split("_c")[0] for n in testing},
+            "Cut off the last _c only",
+        ),
         (lambda training, testing: {n[-11:-8] for n in training} & {n[-11:-8] for n in testing}, "v_Archery_g03"),
         (lambda training, testing: {"v_Archery_g03"} if len(training) == 2 else {"g"}, "another recording"),
     ],
@@ -93,11 +101,23 @@ WRONG = {
         (lambda logits: last_change(logits.argmax(1).tolist()) or 1, "(3, 3, 3)"),
     ],
     "class_activation": [
-        (lambda network, clip, label: activation(network, clip, network.fc.weight[label]).mean(0), "one number for each place of layer4"),
-        (lambda network, clip, label: activation(network, clip, network.fc.weight[label - 1]), "the logit without its bias"),
-        (lambda network, clip, label: activation(network, clip, network.fc.weight[label]) / 2, "the logit without its bias"),
+        (
+            lambda network, clip, label: activation(network, clip, network.fc.weight[label]).mean(0),
+            "one number for each place of layer4",
+        ),
+        (
+            lambda network, clip, label: activation(network, clip, network.fc.weight[label - 1]),
+            "the logit without its bias",
+        ),
+        (
+            lambda network, clip, label: activation(network, clip, network.fc.weight[label]) / 2,
+            "the logit without its bias",
+        ),
         (lambda network, clip, label: activation(network, clip, network.fc.weight[2]), "the logit without its bias"),
-        (lambda network, clip, label: activation(network, clip, network.fc.weight[label]).flip(1), "The mean is right, the places are not"),
+        (
+            lambda network, clip, label: activation(network, clip, network.fc.weight[label]).flip(1),
+            "The mean is right, the places are not",
+        ),
     ],
     "pointing_game": [
         (lambda heat, mask: hits(heat, mask).sum(), "In three of four frames"),
@@ -105,21 +125,36 @@ WRONG = {
         (lambda heat, mask: hits(heat * mask, mask).mean(), "negative everywhere"),
         (lambda heat, mask: hits(heat.clamp(min=0), mask).mean(), "negative everywhere"),
         (lambda heat, mask: 0.75, "Without a figure|Only the last"),
-        (lambda heat, mask: (heat.flatten(1).argmax(1) == mask.flatten(1).float().argmax(1)).float().mean(), "In three|Without a figure"),
+        (
+            lambda heat, mask: (heat.flatten(1).argmax(1) == mask.flatten(1).float().argmax(1)).float().mean(),
+            "In three|Without a figure",
+        ),
     ],
     "accumulate": [
         (lambda network, x, label, parts: in_parts(network, x, label, 1), "With 2 parts the network was given"),
-        (lambda network, x, label, parts: in_parts(network, x, label, parts, weigh=False), "Weigh each part by its share"),
+        (
+            lambda network, x, label, parts: in_parts(network, x, label, parts, weigh=False),
+            "Weigh each part by its share",
+        ),
         (lambda network, x, label, parts: in_parts(network, x, label, parts, clear=False), "Gradients add up"),
-        (lambda network, x, label, parts: in_parts(network, x, label, parts, scale=2), "A mean of means|Gradients add up"),
+        (
+            lambda network, x, label, parts: in_parts(network, x, label, parts, scale=2),
+            "A mean of means|Gradients add up",
+        ),
     ],
     "frame_at": [
         (lambda times, moment: bisect.bisect_left(times, moment) - 1, "At the very moment"),
-        (lambda times, moment: min(range(len(times)), key=lambda k: abs(times[k] - moment)), "the nearest frame is not meant"),
+        (
+            lambda times, moment: min(range(len(times)), key=lambda k: abs(times[k] - moment)),
+            "the nearest frame is not meant",
+        ),
         (lambda times, moment: [t > moment for t in times].index(True) - 1, "ValueError"),
         (lambda times, moment: round(moment / (times[1] - times[0]) - 0.49), "."),
     ],
-    "clip_seconds": [(lambda frames, rate: frames / rate, "count the gaps"), (lambda frames, rate: frames - 1, "16 frames at 15")],
+    "clip_seconds": [
+        (lambda frames, rate: frames / rate, "count the gaps"),
+        (lambda frames, rate: frames - 1, "16 frames at 15"),
+    ],
     "y_t_slice": [
         (lambda clip, column: clip[..., column], r"not \(H, T, C\)"),
         (lambda clip, column: clip[..., 0].permute(2, 1, 0), "wrong place"),
@@ -140,10 +175,16 @@ WRONG = {
         (lambda *sizes: None, "Return a torch.nn.Module"),
         (lambda *sizes: nn.Sequential(nn.Conv3d(4, 5, (1, 3, 3), bias=False)), "no 1.weight"),
         (lambda *sizes: two_convolutions(*sizes, bias=True), "has 0.bias"),
-        (lambda n_in, n_out, middle, stride: two_convolutions(n_in, n_out, 8, stride), r"0.weight is \(8, 4, 1, 3, 3\)"),
+        (
+            lambda n_in, n_out, middle, stride: two_convolutions(n_in, n_out, 8, stride),
+            r"0.weight is \(8, 4, 1, 3, 3\)",
+        ),
         (lambda n_in, n_out, middle, stride: two_convolutions(n_in, n_out, middle, 1), "It gives"),
         (lambda *sizes: two_convolutions(*sizes, bend=nn.Identity), "other numbers in eval mode"),
-        (lambda *sizes: two_convolutions(*sizes, norm=lambda n: nn.BatchNorm3d(n, eps=0.1)), "other numbers in eval mode"),
+        (
+            lambda *sizes: two_convolutions(*sizes, norm=lambda n: nn.BatchNorm3d(n, eps=0.1)),
+            "other numbers in eval mode",
+        ),
     ],
     "as_pair": [
         (lambda weight, filters: pair_of_convolutions(weight, filters)[::-1], "The shapes are"),
@@ -171,26 +212,53 @@ WRONG = {
     "r2plus1d_18": [
         (lambda classes: None, "Return a torch.nn.Module"),
         (lambda classes: nn.Linear(3, classes), r"has no stem\.0\.weight\. It has weight, which"),
-        (lambda classes: altered("delete", "layer2.0.downsample", classes), r"no layer2\.0\.downsample.*Complete are: stem, layer1, layer3"),
-        (lambda classes: altered("delete", "fc", classes), r"no fc\.weight\. Complete are: stem, layer1, layer2, layer3, layer4\."),
+        (
+            lambda classes: altered("delete", "layer2.0.downsample", classes),
+            r"no layer2\.0\.downsample.*Complete are: stem, layer1, layer3",
+        ),
+        (
+            lambda classes: altered("delete", "fc", classes),
+            r"no fc\.weight\. Complete are: stem, layer1, layer2, layer3, layer4\.",
+        ),
         (lambda classes: altered("extra", "layer5", classes), "has layer5.weight, which torchvision's has not"),
         (lambda classes: video_networks.r2plus1d_18(num_classes=400), r"fc\.weight is \(400, 512\), not \(5, 512\)"),
         (lambda classes: networks.r2plus1d_18(classes, paper_widths=True), r"layer2\.0\.conv2\.0\.0\.weight is \(288"),
         (lambda classes: altered("eps", "stem.1", classes), r"The first difference is in what comes out of stem\.1"),
-        (lambda classes: altered("stride", "layer2.0.conv1.0.0", classes), r"RuntimeError.*what comes out of layer2\.0\.conv1\.0\.0 is \(3, 230, 16, 16, 20\), not"),
-        (lambda classes: altered("padding", "layer1.1.conv2.0.3", classes), r"RuntimeError.*what comes out of layer1\.1\.conv2\.0\.3 is"),
+        (
+            lambda classes: altered("stride", "layer2.0.conv1.0.0", classes),
+            r"RuntimeError.*what comes out of layer2\.0\.conv1\.0\.0 is \(3, 230, 16, 16, 20\), not",
+        ),
+        (
+            lambda classes: altered("padding", "layer1.1.conv2.0.3", classes),
+            r"RuntimeError.*what comes out of layer1\.1\.conv2\.0\.3 is",
+        ),
         (lambda classes: altered("first frame", "avgpool", classes), r"in what (comes out of avgpool|goes into fc)"),
         (lambda classes: altered("skip", "layer3.1.relu", classes), r"what comes out of layer3\.1\.relu"),
-        (lambda classes: altered("delete", "stem.5", classes), r"what comes out of stem: what it is made of agrees; is a ReLU or a sum missing"),
-        (lambda classes: altered("before", "layer2.0", classes), r"what goes into layer2\.0.*: is something before it missing"),
-        (lambda classes: altered("dropout", "fc", classes), r"in train mode\. The first difference is in what comes out of fc"),
+        (
+            lambda classes: altered("delete", "stem.5", classes),
+            r"what comes out of stem: what it is made of agrees; is a ReLU or a sum missing",
+        ),
+        (
+            lambda classes: altered("before", "layer2.0", classes),
+            r"what goes into layer2\.0.*: is something before it missing",
+        ),
+        (
+            lambda classes: altered("dropout", "fc", classes),
+            r"in train mode\. The first difference is in what comes out of fc",
+        ),
         (lambda classes: altered("after", "fc", classes), "All named layers agree up to there"),
         (lambda classes: altered("freeze", "stem.0", classes), r"no gradient reaches stem\.0\.weight"),
-        (lambda classes: altered("gradient", "layer4.0.conv1.0.0", classes), r"gradient of layer4\.0\.conv1\.0\.0\.weight is another"),
+        (
+            lambda classes: altered("gradient", "layer4.0.conv1.0.0", classes),
+            r"gradient of layer4\.0\.conv1\.0\.0\.weight is another",
+        ),
     ],
     "group_kinds": [
         (lambda name: ["3D"] * int(name[-1]) + ["2D"] * (5 - int(name[-1])), "only the stem"),
-        (lambda name: ["3D" if k < int(name[-1]) else "2D" for k in range(1, 6)], "changed their roles, not their order"),
+        (
+            lambda name: ["3D" if k < int(name[-1]) else "2D" for k in range(1, 6)],
+            "changed their roles, not their order",
+        ),
         (lambda name: group_kinds(name if name in ("mc2", "rmc5") else "mc4"), "For mc3 it is 3D, 3D, 2D"),
     ],
     "frames_left": [
@@ -201,7 +269,10 @@ WRONG = {
         (lambda kinds, frames: max(1, frames_left(kinds, frames // 2 * 2)), "rounds up"),
     ],
     "mend": [
-        (lambda state, network: {name.removeprefix("module."): value for name, value in state.items()}, "prefix 'model.backbone.'"),
+        (
+            lambda state, network: {name.removeprefix("module."): value for name, value in state.items()},
+            "prefix 'model.backbone.'",
+        ),
         (lambda state, network: {name.partition(".")[2]: value for name, value in state.items()}, "prefix ''"),
         (lambda state, network: list(state), "Return a dict"),
         (lambda state, network: dict(zip(network.state_dict(), state.values())), "changed places"),
@@ -209,9 +280,20 @@ WRONG = {
     "load_features": [
         (lambda network, state: network.load_state_dict(state), "RuntimeError"),
         (lambda network, state: None, "stem.weight was not loaded"),
-        (lambda network, state: network.load_state_dict({n: t for n, t in state.items() if n[:2] != "fc"}, strict=False), "when a name is missing"),
-        (lambda network, state: load_all_but(network, state, {"fc.weight", "fc.bias"}, unexpected=False), "when a name is unexpected"),
-        (lambda network, state: load_all_but(network, state, {"fc.weight", "fc.bias", "stem.weight"}), "stem.weight was not loaded"),
+        (
+            lambda network, state: network.load_state_dict(
+                {n: t for n, t in state.items() if n[:2] != "fc"}, strict=False
+            ),
+            "when a name is missing",
+        ),
+        (
+            lambda network, state: load_all_but(network, state, {"fc.weight", "fc.bias"}, unexpected=False),
+            "when a name is unexpected",
+        ),
+        (
+            lambda network, state: load_all_but(network, state, {"fc.weight", "fc.bias", "stem.weight"}),
+            "stem.weight was not loaded",
+        ),
         (lambda network, state: load_with_assert(network, state), "raise a ValueError, not an AssertionError"),
     ],
 }
@@ -273,7 +355,9 @@ class Whole(nn.Module):
     def __init__(self, classes):
         super().__init__()
         stem = [nn.Conv3d(3, 45, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False), nn.BatchNorm3d(45), nn.ReLU()]
-        self.stem = nn.Sequential(*stem, nn.Conv3d(45, 64, (3, 1, 1), padding=(1, 0, 0), bias=False), nn.BatchNorm3d(64), nn.ReLU())
+        self.stem = nn.Sequential(
+            *stem, nn.Conv3d(45, 64, (3, 1, 1), padding=(1, 0, 0), bias=False), nn.BatchNorm3d(64), nn.ReLU()
+        )
         self.layer1 = nn.Sequential(Block(64, 64, 1), Block(64, 64, 1))
         self.layer2 = nn.Sequential(Block(64, 128, 2), Block(128, 128, 1))
         self.layer3 = nn.Sequential(Block(128, 256, 2), Block(256, 256, 1))

@@ -28,7 +28,9 @@ def pretrained():
 def test_the_repositorys_clip_is_understood(pretrained):
     answers = classify.classify(CLIP, pretrained)
     assert answers[0].label == "jumping jacks" and answers[0].probability > 0.6
-    assert len(answers) == 5 and [a.probability for a in answers] == sorted((a.probability for a in answers), reverse=True)
+    assert len(answers) == 5 and [a.probability for a in answers] == sorted(
+        (a.probability for a in answers), reverse=True
+    )
 
 
 def test_actions_in_files_are_understood(pretrained, tmp_path):
@@ -115,7 +117,11 @@ def test_device_is_the_cpu_where_offline(monkeypatch, capsys):
 
 def command(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "helpers.classify", *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, timeout=300
+        [sys.executable, "-m", "helpers.classify", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
     )
 
 
@@ -136,7 +142,9 @@ def test_json_goes_on_after_a_bad_file(pretrained, tmp_path):
     assert "is not a video" in bad["error"] and "no such file" in missing["error"]
     expected = classify.classify(CLIP, pretrained, k=3)
     assert [answer["label"] for answer in good["answers"]] == [answer.label for answer in expected]
-    assert [answer["probability"] for answer in good["answers"]] == pytest.approx([a.probability for a in expected], abs=1e-5)
+    assert [answer["probability"] for answer in good["answers"]] == pytest.approx(
+        [a.probability for a in expected], abs=1e-5
+    )
     assert good["file"] == str(CLIP) and good["weights"] == "stickfigures" and good["clips"] == 5
 
 
@@ -160,7 +168,11 @@ def test_the_fast_command(capsys):
 
 
 def test_bad_arguments_are_refused(capsys):
-    for wrong, says in [(["--clips", "0", "a"], "less than 1"), (["--device", "abacus", "a"], "cannot be used here"), ([], "FILE")]:
+    for wrong, says in [
+        (["--clips", "0", "a"], "less than 1"),
+        (["--device", "abacus", "a"], "cannot be used here"),
+        ([], "FILE"),
+    ]:
         with pytest.raises(SystemExit) as raised:
             classify.main(wrong)
         assert raised.value.code == 2 and says in capsys.readouterr().err
@@ -256,7 +268,9 @@ def test_runner_gives_up_on_a_single_clip_and_on_other_errors():
     [
         RuntimeError("Conv3D is not supported on MPS"),
         RuntimeError("Conv3D is only supported on MPS for MacOS_13_2 or newer"),
-        NotImplementedError("The operator 'aten::slow_conv3d_forward' is not currently implemented for the MPS device. If you want"),
+        NotImplementedError(
+            "The operator 'aten::slow_conv3d_forward' is not currently implemented for the MPS device. If you want"
+        ),
     ],
 )
 def test_runner_goes_on_with_the_cpu_where_mps_has_no_3d_convolution(error, monkeypatch, capsys):
@@ -285,7 +299,9 @@ def test_half_precision_changes_little(pretrained):
     assert half.dtype == torch.float32 and 0 < (full - half).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("frames, rate", [(60, 30), (119, 30), (121, 30), (301, 30), (300, 29.97), (100, 25), (17, 15), (16, 15), (250, 24)])
+@pytest.mark.parametrize(
+    "frames, rate", [(60, 30), (119, 30), (121, 30), (301, 30), (300, 29.97), (100, 25), (17, 15), (16, 15), (250, 24)]
+)
 def test_protocol_takes_torchvisions_clips(frames, rate, tmp_path):
     """The frames that torchvision's own VideoClips and UniformClipSampler would have taken."""
     path = tmp_path / "a.mp4"
@@ -311,7 +327,9 @@ def test_protocol_sums_the_softmaxes_of_five_clips(pretrained):
 
 def test_answers_over_time_are_those_of_the_clips_there(pretrained):
     rows = list(classify.over_time(CLIP, pretrained, step=12, device="cpu"))
-    assert [start for start, _ in rows] == pytest.approx([0, 0.8, 1.6, 2.4, 44 / 15])  # the last one ends with the video
+    assert [start for start, _ in rows] == pytest.approx(
+        [0, 0.8, 1.6, 2.4, 44 / 15]
+    )  # the last one ends with the video
     for start, shares in rows[::2]:
         clip = video.read_clip(CLIP, start)
         assert torch.allclose(shares, classify.probabilities(pretrained, [clip], "cpu"), atol=1e-5)
@@ -330,7 +348,13 @@ def test_stretches_join_what_follows_without_gaps():
     def share(best, value):
         return torch.tensor([value if k == best else (1 - value) / 2 for k in range(3)])
 
-    rows = [(0.0, share(0, 0.9)), (0.5, share(0, 0.7)), (1.0, share(2, 0.6)), (1.5, share(1, 0.8)), (2.0, share(1, 1.0))]
+    rows = [
+        (0.0, share(0, 0.9)),
+        (0.5, share(0, 0.7)),
+        (1.0, share(2, 0.6)),
+        (1.5, share(1, 0.8)),
+        (2.0, share(1, 1.0)),
+    ]
     found = classify.stretches(rows, "abc", clip_seconds=1.0)
     assert [stretch.label for stretch in found] == ["a", "c", "b"]
     assert [(stretch.start, stretch.end) for stretch in found] == [(0.0, 1.25), (1.25, 1.75), (1.75, 3.0)]

@@ -101,11 +101,13 @@ def begun(diary):
     return [line.split(maxsplit=1) for line in diary.read_text().splitlines()]
 
 
-def test_rows_are_those_of_a_single_process_and_both_workers_make_some(ray, at_home, alone, tmp_path, monkeypatch, capfd):
+def test_rows_are_those_of_a_single_process_and_both_workers_make_some(
+    ray, at_home, alone, tmp_path, monkeypatch, capfd
+):
     diary, out, give_up = tmp_path / "diary", tmp_path / "out", time.time() + 60
 
     def wait_for_the_other():
-        while len({line.split()[0] for line in open(diary)}) < 2 and time.time() < give_up:
+        while len({line.split()[0] for line in diary.read_text().splitlines()}) < 2 and time.time() < give_up:
             time.sleep(0.01)
 
     monkeypatch.setattr(cluster, "Worker", watched(diary, at_end=wait_for_the_other))
@@ -130,7 +132,7 @@ def test_killed_workers_lose_nothing_and_double_nothing(ray, at_home, alone, tmp
             os.kill(os.getpid(), signal.SIGKILL)
 
     def die_at_the_fourth():
-        if len(open(diary).readlines()) >= 4:
+        if len(diary.read_text().splitlines()) >= 4:
             die_once("working")
 
     monkeypatch.setattr(cluster, "TASKS", 4)  # of two files
@@ -154,7 +156,9 @@ def test_the_command_goes_on_after_it_was_killed(ray, home, alone, tmp_path):
     run.wait()
     before = out.read_bytes()
     assert 2 <= before.count(b"\n") < 8
-    code = "import ray, sys; from helpers import cluster; sys.exit(cluster.main(sys.argv[1:]) + 10 * ray.is_initialized())"
+    code = (
+        "import ray, sys; from helpers import cluster; sys.exit(cluster.main(sys.argv[1:]) + 10 * ray.is_initialized())"
+    )
     done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=home, capture_output=True, text=True)
     assert rows(out) == alone and out.read_bytes().startswith(before)
     assert (done.returncode, done.stdout) == (1, "")
@@ -198,7 +202,8 @@ def test_ray_is_missing(at_home, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "cores, workers, each", [([8], 2, 4), ([4, 4, 4], 2, 4), ([4, 4, 4], 4, 2), ([1, 7], 3, 2), ([2], 5, 1), ([0, 2], 1, 2)]
+    "cores, workers, each",
+    [([8], 2, 4), ([4, 4, 4], 2, 4), ([4, 4, 4], 4, 2), ([1, 7], 3, 2), ([2], 5, 1), ([0, 2], 1, 2)],
 )
 def test_cores_are_shared_out(cores, workers, each):
     machines = [dict(Alive=True, Resources=dict(CPU=float(each)) if each else {}) for each in cores]

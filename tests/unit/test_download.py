@@ -20,6 +20,7 @@ from torchvision.models.video import MC3_18_Weights, mc3_18, r2plus1d_18
 from helpers import download
 from helpers.download import DownloadError, fetch
 
+
 def saved(build):
     file = io.BytesIO()
     torch.save(build().state_dict(), file)
@@ -42,7 +43,9 @@ def test_the_file_is_like_the_published_one():
 
 def is_clean(cache):
     """Nothing in the cache but, perhaps, the whole file."""
-    return all(path.name == "weights.bin" and path.read_bytes() == CONTENT for path in cache.rglob("*") if path.is_file())
+    return all(
+        path.name == "weights.bin" and path.read_bytes() == CONTENT for path in cache.rglob("*") if path.is_file()
+    )
 
 
 @pytest.mark.parametrize("digits", [8, 64])
@@ -105,9 +108,8 @@ def test_no_connection(online, file, address):
 
 def test_a_server_that_accepts_and_says_nothing(online, file, monkeypatch):
     monkeypatch.setattr(download, "TIMEOUT", 1)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        with pytest.raises(DownloadError, match="silent for 1 seconds"):
-            fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/{file}", SHA256[:8])
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(DownloadError, match="silent for 1 seconds"):
+        fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/{file}", SHA256[:8])
 
 
 def test_a_connection_that_is_reset(online, file):

@@ -257,7 +257,9 @@ def test_answers_are_compared_with_those_of_the_first_way():
     other = torch.tensor([[4.0, 0, 0], [0, 1, 2], [0, 1, 2], [0.5, 0, 0]])
     ways = dict(first=lambda x: table[x], second=lambda x: other[x])
     told = export.compare(ways, ((torch.tensor(k), label) for k, label in enumerate([0, 2, 2, 1])))
-    assert told == dict(first=dict(right=0.5, agree=1.0, deviation=0.0), second=dict(right=0.75, agree=0.75, deviation=0.25))
+    assert told == dict(
+        first=dict(right=0.5, agree=1.0, deviation=0.0), second=dict(right=0.75, agree=0.75, deviation=0.25)
+    )
 
 
 def test_times_are_medians_and_ratios_go_with_their_round(monkeypatch):

@@ -20,7 +20,9 @@ def write_folder(home, seed, recordings):
     for label, action in enumerate(CLASSES):
         (home / action).mkdir(parents=True)
         for k in range(recordings):
-            film = stickfigures.scene(action, seed + label, k, frames=40, size=(96, 128), seconds=40 / 15, stage=0.85).film
+            film = stickfigures.scene(
+                action, seed + label, k, frames=40, size=(96, 128), seconds=40 / 15, stage=0.85
+            ).film
             for cut in (0, 1):
                 video.write_video(home / action / f"v_{label}_g{k:02}_c{cut}.mp4", film[20 * cut :][:20], rate=15)
     (home / "bow" / "letter.mp4").write_text("Dear reader")
@@ -50,12 +52,23 @@ def test_two_classes_are_learnt_saved_and_recognised(folder, tmp_path, capsys):
     video.write_video(tmp_path / "new.mp4", film, rate=15)
     assert classify.main(["--weights", str(out), "--device", "cpu", str(tmp_path / "new.mp4")]) == 0
     answer = capsys.readouterr().out
-    assert "stick figures. Then on 16 videos of 2 classes." in answer and answer.index("bow") < answer.index("arm circles")
+    assert "stick figures. Then on 16 videos of 2 classes." in answer and answer.index("bow") < answer.index(
+        "arm circles"
+    )
 
 
 def test_a_folder_of_its_own_to_test_with(folder, tmp_path, capsys):
     other = write_folder(tmp_path / "other", 800, recordings=1)
-    arguments = [str(folder), "--test", str(other), "--out", str(tmp_path / "mine.pt"), *SMALL, "--balance", "--no-mirror"]
+    arguments = [
+        str(folder),
+        "--test",
+        str(other),
+        "--out",
+        str(tmp_path / "mine.pt"),
+        *SMALL,
+        "--balance",
+        "--no-mirror",
+    ]
     assert training.main(arguments) == 0
     assert "24 videos of 12 recordings in 2 classes to train on, 4 to test with." in capsys.readouterr().out
     (other / "bow").rename(other / "clap")
@@ -124,10 +137,14 @@ def test_only_norms_that_are_frozen_stay_in_eval_mode():
     training.freeze(network)
     training.learn(network)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
-    assert len(norms) == 37 and not any(norm.training for norm in norms) and network.training and network.layer1.training
+    assert (
+        len(norms) == 37 and not any(norm.training for norm in norms) and network.training and network.layer1.training
+    )
     network.layer4.requires_grad_()
     training.learn(network)
-    assert [norm.training for norm in norms].count(True) == sum(isinstance(m, nn.BatchNorm3d) for m in network.layer4.modules())
+    assert [norm.training for norm in norms].count(True) == sum(
+        isinstance(m, nn.BatchNorm3d) for m in network.layer4.modules()
+    )
 
 
 def command(*words, **how):

@@ -37,7 +37,9 @@ def test_what_is_found_and_what_is_skipped(folder):
     names = [(video.path.removeprefix(str(folder) + "/"), video.label) for video in found.videos]
     assert names == [("kick/c.avi", 0), ("kick/deeper/d.mov", 0), ("wave/a.mkv", 1), ("wave/b.mp4", 1)]
     assert all(video.seconds == pytest.approx(2.0, abs=0.05) for video in found.videos)
-    assert [str(folder / "wave" / name) in problem for name, problem in zip(("cut.mp4", "empty.mp4", "song.m4a"), found.bad)] == [True] * 3
+    assert [
+        str(folder / "wave" / name) in problem for name, problem in zip(("cut.mp4", "empty.mp4", "song.m4a"), found.bad)
+    ] == [True] * 3
     assert "holds no video" in found.bad[2]
 
 
@@ -65,10 +67,16 @@ def test_a_file_that_may_not_be_read_is_skipped(folder, tmp_path):
 
 
 def films(*counts, name="{label}/v{k}.mp4"):
-    return [folders.Video(name.format(label=label, k=k), label, 2.0) for label, count in enumerate(counts) for k in range(count)]
+    return [
+        folders.Video(name.format(label=label, k=k), label, 2.0)
+        for label, count in enumerate(counts)
+        for k in range(count)
+    ]
 
 
-@pytest.mark.parametrize("share, expected", [(0.25, [1, 2, 10]), (0.0, [1, 1, 1]), (1.0, [1, 7, 39]), (0.5, [1, 4, 20])])
+@pytest.mark.parametrize(
+    "share, expected", [(0.25, [1, 2, 10]), (0.0, [1, 1, 1]), (1.0, [1, 7, 39]), (0.5, [1, 4, 20])]
+)
 def test_a_share_of_each_class_is_set_aside(share, expected):
     videos = films(2, 8, 40)
     training, testing = folders.split(videos, share, seed=3)
@@ -79,7 +87,12 @@ def test_a_share_of_each_class_is_set_aside(share, expected):
 
 
 def test_cuts_of_one_recording_stay_together():
-    names = ["v_{0}_g{1:02}_c{2:02}.avi".format(kind, group, cut) for kind in ("Archery", "Diving") for group in range(1, 8) for cut in range(1, 5)]
+    names = [
+        f"v_{kind}_g{group:02}_c{cut:02}.avi"
+        for kind in ("Archery", "Diving")
+        for group in range(1, 8)
+        for cut in range(1, 5)
+    ]
     videos = [folders.Video(f"UCF101/{name[2:-12]}/{name}", int("Diving" in name), 3.0) for name in names]
     training, testing = folders.split(videos, 0.3, seed=0)
     sides = [{(video.label, folders.recording(video.path)) for video in side} for side in (training, testing)]
@@ -87,7 +100,9 @@ def test_cuts_of_one_recording_stay_together():
 
 
 def test_what_names_tell_of_recordings():
-    assert folders.recording("a/v_Archery_g03_c01.avi") == folders.recording("b/v_Archery_g03_c07.avi") == "v_Archery_g03"
+    assert (
+        folders.recording("a/v_Archery_g03_c01.avi") == folders.recording("b/v_Archery_g03_c07.avi") == "v_Archery_g03"
+    )
     assert folders.recording("a/holiday_c01.mp4") != folders.recording("a/holiday_c02.mp4")
 
 

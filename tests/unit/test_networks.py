@@ -15,10 +15,12 @@ from helpers import blocks, networks
 # How many parameters each network has with 400 classes and the paper's middle widths, R2D with clips of 16 frames.
 COUNTS = {
     "r2d": 11_522_832, "fr2d": 11_381_712, "r3d": 33_371_472, "mc2": 11_400_528, "mc3": 11_695_440, "mc4": 12_727_632,
-    "mc5": 16_856_400, "rmc2": 33_352_656, "rmc3": 33_057_744, "rmc4": 32_025_552, "rmc5": 27_896_784, "r2plus1d": 33_370_839,
+    "mc5": 16_856_400, "rmc2": 33_352_656, "rmc3": 33_057_744, "rmc4": 32_025_552, "rmc5": 27_896_784,
+    "r2plus1d": 33_370_839,
 }  # fmt: skip
 FRAMES_LEFT = {  # of 16, in the last map
-    "r2d": 1, "fr2d": 16, "r3d": 2, "mc2": 16, "mc3": 16, "mc4": 8, "mc5": 4, "rmc2": 2, "rmc3": 2, "rmc4": 4, "rmc5": 8, "r2plus1d": 2,
+    "r2d": 1, "fr2d": 16, "r3d": 2, "mc2": 16, "mc3": 16, "mc4": 8, "mc5": 4, "rmc2": 2, "rmc3": 2, "rmc4": 4,
+    "rmc5": 8, "r2plus1d": 2,
 }  # fmt: skip
 
 
@@ -123,7 +125,9 @@ def test_same_seed_gives_torchvisions_weights(name):
 
 @pytest.mark.parametrize("name", ["r2plus1d_18", "r3d_18", "mc3_18"])
 def test_the_logits_that_torchvision_published(name):
-    published = torch.tensor(json.loads((Path(__file__).with_name("published_logits.json")).read_text(encoding="utf-8"))[name])
+    published = torch.tensor(
+        json.loads((Path(__file__).with_name("published_logits.json")).read_text(encoding="utf-8"))[name]
+    )
     torch.manual_seed(0)
     network = networks.NETWORKS[name](num_classes=50).eval()
     with torch.inference_mode():
@@ -156,8 +160,14 @@ def test_thirty_four_layers():
     assert networks.parameters(on_meta("r2plus1d", 34, paper_widths=True)) == 63_697_175
     for member in COUNTS:
         layers = blocks.summary(on_meta(member, 34), (3, 16, 112, 112))
-        stacked = [layer for layer in layers if layer.kind != "BatchNorm3d" and layer.parameters and "downsample" not in layer.name]
-        assert len(stacked) == (67 if member == "r2plus1d" else 34)  # two halves count as one, and the linear layer has one
+        stacked = [
+            layer
+            for layer in layers
+            if layer.kind != "BatchNorm3d" and layer.parameters and "downsample" not in layer.name
+        ]
+        assert len(stacked) == (
+            67 if member == "r2plus1d" else 34
+        )  # two halves count as one, and the linear layer has one
 
 
 def test_r2d_counts_its_frames_and_no_other_does():
@@ -174,7 +184,9 @@ def test_any_member_width_number_of_classes_and_size(member, width, classes, fra
     x = clips(2, 3, frames, height, height + 8)
     maps = {}
     for name in ("stem", "layer1", "layer2", "layer3", "layer4"):
-        getattr(network, name).register_forward_hook(lambda module, x, y, name=name: maps.update({name: tuple(y.shape[1:])}))
+        getattr(network, name).register_forward_hook(
+            lambda module, x, y, name=name: maps.update({name: tuple(y.shape[1:])})
+        )
     with torch.inference_mode():
         logits = network(x)
         assert logits.shape == (2, classes) and logits.isfinite().all()
@@ -210,7 +222,15 @@ def test_parameter_counts():
 
 @pytest.mark.parametrize(
     "inplanes, planes, expected",
-    [(64, 64, 144), (64, 128, 230), (128, 128, 288), (128, 256, 460), (256, 256, 576), (256, 512, 921), (512, 512, 1152)],
+    [
+        (64, 64, 144),
+        (64, 128, 230),
+        (128, 128, 288),
+        (128, 256, 460),
+        (256, 256, 576),
+        (256, 512, 921),
+        (512, 512, 1152),
+    ],
 )
 def test_midplanes(inplanes, planes, expected):
     assert blocks.midplanes(inplanes, planes) == expected
@@ -221,7 +241,11 @@ def test_midplanes(inplanes, planes, expected):
 
 def test_middle_widths_by_torchvision_and_by_the_paper():
     def middles(network):
-        return [block.conv2[0][0].out_channels for group in (network.layer2, network.layer3, network.layer4) for block in group]
+        return [
+            block.conv2[0][0].out_channels
+            for group in (network.layer2, network.layer3, network.layer4)
+            for block in group
+        ]
 
     assert middles(networks.r2plus1d_18()) == [230, 288, 460, 576, 921, 1152]
     assert middles(networks.r2plus1d_18(paper_widths=True)) == [288, 288, 576, 576, 1152, 1152]
@@ -232,12 +256,16 @@ def test_stem_has_45_filters_in_the_middle():
     assert blocks.midplanes(3, 64, t=3, d=7) == 83
 
 
-@pytest.mark.parametrize("width, classes, frames, height, paper", [(8, 2, 16, 112, False), (16, 10, 8, 64, True), (24, 1, 5, 33, False)])
+@pytest.mark.parametrize(
+    "width, classes, frames, height, paper", [(8, 2, 16, 112, False), (16, 10, 8, 64, True), (24, 1, 5, 33, False)]
+)
 def test_any_width_number_of_classes_and_size(width, classes, frames, height, paper):
     network = networks.r2plus1d_18(classes, width, paper).eval()
     with torch.inference_mode():
         assert network(clips(2, 3, frames, height, height + 8)).shape == (2, classes)
-        features = network.layer4(network.layer3(network.layer2(network.layer1(network.stem(clips(1, 3, frames, height, height))))))
+        features = network.layer4(
+            network.layer3(network.layer2(network.layer1(network.stem(clips(1, 3, frames, height, height)))))
+        )
     halved = lambda n, times: n if times == 0 else halved((n + 1) // 2, times - 1)  # noqa: E731
     assert features.shape == (1, 8 * width, halved(frames, 3), halved(height, 4), halved(height, 4))
 
@@ -280,7 +308,9 @@ def test_summary_counts_what_torchvision_publishes():
         with torch.device("meta"):
             network = getattr(reference, name)()
         layers = blocks.summary(network, (3, 16, 112, 112))
-        meta = reference.__dict__[{"r3d_18": "R3D_18_Weights", "mc3_18": "MC3_18_Weights"}.get(name, "R2Plus1D_18_Weights")].DEFAULT.meta
+        meta = reference.__dict__[
+            {"r3d_18": "R3D_18_Weights", "mc3_18": "MC3_18_Weights"}.get(name, "R2Plus1D_18_Weights")
+        ].DEFAULT.meta
         assert sum(layer.parameters for layer in layers) == meta["num_params"]
         assert round(sum(layer.multiply_adds for layer in layers) / 1e9, 3) == meta["_ops"]
 
@@ -304,7 +334,11 @@ def test_receptive_field_of_each_stage_and_of_34_layers():
     assert fields == [(3, 7, 7), (11, 23, 23), (25, 51, 51), (53, 107, 107), (109, 219, 219)]
     assert blocks.receptive_field(on_meta("r3d")) == (109, 219, 219)
     assert blocks.receptive_field(on_meta("fr2d")) == (1, 219, 219)
-    assert blocks.receptive_field(on_meta("rmc5")) == (1 + 2 + 3 * 4, 219, 219)  # the first convolution of layer4 strides
+    assert blocks.receptive_field(on_meta("rmc5")) == (
+        1 + 2 + 3 * 4,
+        219,
+        219,
+    )  # the first convolution of layer4 strides
 
 
 @pytest.mark.parametrize("member", ["mc4", "r2plus1d"])

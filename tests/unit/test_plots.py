@@ -78,7 +78,7 @@ def test_shares_by_clip_are_drawn_as_numbers():
 
 def test_show_stores_a_picture_with_its_sentence(monkeypatch):
     displayed = []
-    monkeypatch.setattr(plots, "display", lambda data, raw, metadata: displayed.append((data, metadata)))
+    monkeypatch.setattr(plots.style, "display", lambda data, raw, metadata: displayed.append((data, metadata)))
     plots.show(plots.film_strip(frames(4)), alt="Four frames of noise.")
     ((data, metadata),) = displayed
     picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(data["image/png"])))
@@ -89,21 +89,38 @@ def test_show_stores_a_picture_with_its_sentence(monkeypatch):
 
 
 def block_of_layers():
-    convolutions = [("1 x 3 x 3", plots.SPACE, "1152 x 16 x 128 x 128"), ("3 x 1 x 1", plots.TIME, "1152 x 16 x 128 x 128")]
+    convolutions = [
+        ("1 x 3 x 3", plots.SPACE, "1152 x 16 x 128 x 128"),
+        ("3 x 1 x 1", plots.TIME, "1152 x 16 x 128 x 128"),
+    ]
     rest = [("norm", plots.PALE, None), ("ReLU", plots.PALE, None)]
     return [convolutions[0], *rest, convolutions[1], *rest, convolutions[0], *rest, convolutions[1], rest[0]]
 
 
 def panel_of_points():
     """As crowded as the paper's Table 2."""
-    places = [(11.4, 58.9), (11.4, 60.5), (33.4, 64.2), (11.4, 64.2), (11.7, 64.7), (12.7, 65.1), (16.9, 65.1), (33.4, 64.9), (33.1, 65.0), (32.0, 65.1), (27.9, 63.1), (33.4, 68.0)]  # fmt: skip
+    sizes = (11.4, 11.4, 33.4, 11.4, 11.7, 12.7, 16.9, 33.4, 33.1, 32.0, 27.9, 33.4)
+    scores = (58.9, 60.5, 64.2, 64.2, 64.7, 65.1, 65.1, 64.9, 65.0, 65.1, 63.1, 68.0)
+    places = list(zip(sizes, scores))
     names = ["R2D", "f-R2D", "R3D", "MC2", "MC3", "MC4", "MC5", "rMC2", "rMC3", "rMC4", "rMC5", "R(2+1)D"]
-    return dict(title="clips of 16 frames", xlabel="million parameters", ylabel="accuracy", points=dict(zip(names, places)), lit=["R(2+1)D"])
+    return dict(
+        title="clips of 16 frames",
+        xlabel="million parameters",
+        ylabel="accuracy",
+        points=dict(zip(names, places)),
+        lit=["R(2+1)D"],
+    )
 
 
 def test_nothing_is_cut_off_or_overlaps():
     """Texts lie within their figure, and no two of them on each other, with the longest labels of Kinetics-400 too."""
-    long = [("celebrating", 1.0), ("springboard diving", 0.4), ("getting a haircut", 0.2), ("passing American football", 0.05), ("tai chi", 0.01)]
+    long = [
+        ("celebrating", 1.0),
+        ("springboard diving", 0.4),
+        ("getting a haircut", 0.2),
+        ("passing American football", 0.05),
+        ("tai chi", 0.01),
+    ]
     for figure in (
         plots.answers_beside_frames(frames(16), long, title="A title"),
         plots.film_strip(frames(16), [f"{k / 15:.2f} s" for k in range(16)], title="A title"),
@@ -112,17 +129,52 @@ def test_nothing_is_cut_off_or_overlaps():
         plots.t_x_slices(np.ones((5, 7, 7)), [f"{k}: 100% left out" for k in range(5)], np.eye(5, 7) + 0.1),
         plots.factorised(np.ones((7, 7, 7)), np.ones((7, 7, 7)), np.ones((7, 7)), np.ones(7)),
         plots.residual_block(block_of_layers(), "1 x 1 x 1 with stride 2, norm"),
-        plots.curves([dict(title="gradients after 40 steps", xlabel="block", ylabel="length", log=True, lines={"plain": (range(9), range(1, 10), {})})] * 3),
+        plots.curves(
+            [
+                dict(
+                    title="gradients after 40 steps",
+                    xlabel="block",
+                    ylabel="length",
+                    log=True,
+                    lines={"plain": (range(9), range(1, 10), {})},
+                )
+            ]
+            * 3
+        ),
         plots.family({name: ("R2D", "2D", "3D", "3D", "(2+1)D") for name in panel_of_points()["points"]}),
-        plots.bars(["stem", "layer1"], {"kept for training": ([1, 2], lambda value: "22,196.3 MB")} | {str(k): ([3, 4], str) for k in range(2)}),
+        plots.bars(
+            ["stem", "layer1"],
+            {"kept for training": ([1, 2], lambda value: "22,196.3 MB")} | {str(k): ([3, 4], str) for k in range(2)},
+        ),
         plots.stage(plots.FULL_SHAPES, "layer1", np.ones((24, 7, 7)), ["ch 511, 0.93 s"] * 24),
         plots.stage(plots.FULL_SHAPES, "fc", np.full(10, 0.1), ["passing American football"] * 10),
         plots.scatter([panel_of_points(), panel_of_points()]),
-        plots.curves([dict(title="more clips", xlabel="clips", ylabel="accuracy, %", beside=True, lines={"published: 57.50, 67.463": ([1, 2], [3, 4], {})})]),
+        plots.curves(
+            [
+                dict(
+                    title="more clips",
+                    xlabel="clips",
+                    ylabel="accuracy, %",
+                    beside=True,
+                    lines={"published: 57.50, 67.463": ([1, 2], [3, 4], {})},
+                )
+            ]
+        ),
         plots.filters(np.ones((45, 3, 7, 7)), np.ones((64, 45, 3))),
-        plots.ribbon(frames(8), [(0, 2.4, "wave", 0.9), (2.4, 2.9, "lower arms", 0.4), (2.9, 3.4, "walk", 0.5), (3.4, 12, "jumping jacks", 0.9)], 12),
+        plots.ribbon(
+            frames(8),
+            [
+                (0, 2.4, "wave", 0.9),
+                (2.4, 2.9, "lower arms", 0.4),
+                (2.9, 3.4, "walk", 0.5),
+                (3.4, 12, "jumping jacks", 0.9),
+            ],
+            12,
+        ),
         plots.film_strip(frames(6, 112, 112), ["jumping jacks"] * 6, 8, "A title", plots.INK),
-        plots.films_beside_values([frames(16)] * 7, ["every second frame"] * 7, ["R(2+1)D", "R3D", "f-R2D"], np.ones((7, 3))),
+        plots.films_beside_values(
+            [frames(16)] * 7, ["every second frame"] * 7, ["R(2+1)D", "R3D", "f-R2D"], np.ones((7, 3))
+        ),
         plots.timeline(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15/s"] * 4),
     ):
         canvas = FigureCanvasAgg(figure)
@@ -210,11 +262,19 @@ def test_residual_block_draws_its_layers_in_order():
 
 
 def test_curves_are_drawn_with_their_names_and_scales():
-    panel = dict(title="loss", xlabel="step", ylabel="loss", log=True, lines={"a": ([0, 1], [2, 3], dict(ls="--")), "b": ([0, 1], [1, 4], {})})
+    panel = dict(
+        title="loss",
+        xlabel="step",
+        ylabel="loss",
+        log=True,
+        lines={"a": ([0, 1], [2, 3], dict(ls="--")), "b": ([0, 1], [1, 4], {})},
+    )
     figure = plots.curves([panel, panel | dict(log=False, title="again", xticks=(0, 1))])
     first, second = figure.get_axes()
     assert list(second.get_xticks()) == [0, 1]
-    assert [list(line.get_ydata()) for line in first.lines] == [[2, 3], [1, 4]] and first.lines[0].get_linestyle() == "--"
+    assert [list(line.get_ydata()) for line in first.lines] == [[2, 3], [1, 4]] and first.lines[
+        0
+    ].get_linestyle() == "--"
     assert [line.get_label() for line in first.lines] == ["a", "b"]
     assert (first.get_yscale(), second.get_yscale(), second.get_title()) == ("log", "linear", "again")
 
@@ -230,7 +290,16 @@ def test_network_is_drawn_with_its_shapes_and_what_is_lit():
     assert [color == plots.ANSWER for color in colors_of(boxes)] == [name in ("stem", "fc") for name in plots.PARTS]
     words = [text.get_text() for text in axes.texts]
     assert words[::2] == list(plots.PARTS)
-    assert words[1::2] == ["3x16x112x112", "64x16x56x56", "64x16x56x56", "128x8x28x28", "256x4x14x14", "512x2x7x7", "512", "400"]
+    assert words[1::2] == [
+        "3x16x112x112",
+        "64x16x56x56",
+        "64x16x56x56",
+        "128x8x28x28",
+        "256x4x14x14",
+        "512x2x7x7",
+        "512",
+        "400",
+    ]
     assert all(left.get_x() + left.get_width() < right.get_x() for left, right in zip(boxes, boxes[1:]))
 
 
@@ -244,7 +313,11 @@ def test_kinds_have_the_two_colours():
 def test_family_draws_a_column_for_each_member():
     figure = plots.family({"one": ("R2D", "2D", "2D", "2D", "2D"), "two": ("3D", "3D", "(2+1)D", "2D", "2D")})
     axes = figure.get_axes()[0]
-    first = [patch for patch in axes.patches if isinstance(patch, Rectangle) and -0.5 < patch.get_x() < 0.5 and patch.get_y() > -2.5]
+    first = [
+        patch
+        for patch in axes.patches
+        if isinstance(patch, Rectangle) and -0.5 < patch.get_x() < 0.5 and patch.get_y() > -2.5
+    ]
     assert colors_of(first) == [plots.SPACE] * 5
     oranges = [patch for patch in axes.patches if colors_of([patch]) == [plots.TIME] and patch.get_extents().y0 >= -2.5]
     assert sum(isinstance(patch, Polygon) for patch in oranges) == 2 + 1  # two groups in 3D, and one in the legend
@@ -265,7 +338,9 @@ def test_receptive_fields_are_drawn_to_scale():
     film = frames(16, 112, 100)
     figure = plots.receptive_fields(film, {"stem": (3, 7, 9), "layer4": (109, 219, 221)})
     space, time = figure.get_axes()
-    assert np.array_equal(space.images[0].get_array(), film[8]) and np.array_equal(time.images[0].get_array(), film[:, 56])
+    assert np.array_equal(space.images[0].get_array(), film[8]) and np.array_equal(
+        time.images[0].get_array(), film[:, 56]
+    )
     assert space.images[0].get_extent() == [-50, 50, 56, -56] and time.images[0].get_extent() == [-50, 50, 8, -8]
     sizes = [[(box.get_width(), box.get_height()) for box in axes.patches] for axes in (space, time)]
     assert sizes == [[(9, 7), (221, 219)], [(9, 3), (221, 109)]]
@@ -282,7 +357,11 @@ def test_stage_draws_pictures_in_order():
     _, panel = plots.stage(plots.FULL_SHAPES, "mean", [0.1, 0.9]).get_axes()
     assert [bar.get_height() for bar in panel.patches] == [0.1, 0.9]
     _, panel = plots.stage(plots.FULL_SHAPES, "fc", [0.05, 0.8, 0.15], ["a", "b", "c"]).get_axes()
-    assert [(bar.get_width(), text.get_text()) for bar, text in zip(panel.patches, panel.texts)] == [(0.8, "80%"), (0.15, "15%"), (0.05, "5%")]
+    assert [(bar.get_width(), text.get_text()) for bar, text in zip(panel.patches, panel.texts)] == [
+        (0.8, "80%"),
+        (0.15, "15%"),
+        (0.05, "5%"),
+    ]
 
 
 def test_scatter_names_its_points_beside_them():
@@ -342,7 +421,12 @@ def test_ribbon_lies_below_its_film():
     film = frames(4)
     above, below = plots.ribbon(film, [(0.0, 2.5, "walk", 1.0), (2.5, 10.0, "wave", 0.2)], 10).get_axes()
     assert np.array_equal([image.get_array() for image in above.images], film)
-    assert [image.get_extent()[0] for image in above.images] == [0, 2.5, 5, 7.5] and above.get_xlim() == below.get_xlim() == (0, 10)
+    assert [image.get_extent()[0] for image in above.images] == [
+        0,
+        2.5,
+        5,
+        7.5,
+    ] and above.get_xlim() == below.get_xlim() == (0, 10)
     assert [(box.get_x(), box.get_width()) for box in below.patches] == [(0, 2.5), (2.5, 7.5)]
     assert below.patches[0].get_alpha() > below.patches[1].get_alpha()
     assert [text.get_text() for text in below.texts] == ["walk", "wave"]

@@ -23,9 +23,11 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(ValueError, match="process 2 of this machine has no GPU of its own: there are 1"):
-        with processes.together("cuda"):
-            pass
+    with (
+        pytest.raises(ValueError, match="process 2 of this machine has no GPU of its own: there are 1"),
+        processes.together("cuda"),
+    ):
+        pass
 
 
 def test_what_cannot_be_shared_is_left_for_the_cpu(monkeypatch, capsys):

@@ -104,7 +104,9 @@ def test_files_are_prepared_a_few_ahead_and_no_more(tmp_path):
     for k in range(20):
         (tmp_path / f"{k:02}").write_bytes(b"x")
     prepared = []
-    run = results.write_rows(tmp_path, tmp_path / ".out", {}, lambda path: prepared.append(path.name), lambda _: {}, threads=3)
+    run = results.write_rows(
+        tmp_path, tmp_path / ".out", {}, lambda path: prepared.append(path.name), lambda _: {}, threads=3
+    )
     for done, _ in enumerate(run):
         time.sleep(0.01)
         assert len(prepared) <= min(20, done + 3)

@@ -40,12 +40,14 @@ def long_way(planes, side, red, blue, full):
     u, v = (part.repeat_interleave(2, 0).repeat_interleave(2, 1)[: y.shape[0], : y.shape[1]] - 128 for part in (u, v))
     y, u, v = (y, u, v) if full else ((y - 16) * 255 / 219, u * 255 / 224, v * 255 / 224)
     green = 1 - red - blue
-    rgb = torch.stack([
-        y + 2 * (1 - red) * v,
-        y - 2 * blue * (1 - blue) / green * u - 2 * red * (1 - red) / green * v,
-        y + 2 * (1 - blue) * u,
-    ])
-    assert 0 < rgb.min() and rgb.max() < 255
+    rgb = torch.stack(
+        [
+            y + 2 * (1 - red) * v,
+            y - 2 * blue * (1 - blue) / green * u - 2 * red * (1 - red) / green * v,
+            y + 2 * (1 - blue) * u,
+        ]
+    )
+    assert rgb.min() > 0 and rgb.max() < 255
     scaled = F.interpolate(rgb[None], video.resized(side), mode="bilinear", align_corners=False)[0]
     top, left = (round((length - side) / 2) for length in scaled.shape[1:])
     square = scaled[:, top : top + side, left : left + side] / 255
@@ -55,9 +57,15 @@ def long_way(planes, side, red, blue, full):
 
 @pytest.mark.parametrize("side", [112, 64])
 @pytest.mark.parametrize("height, width", [(240, 320), (256, 342), (95, 131), (64, 64), (720, 404)])
-@pytest.mark.parametrize("colorspace, red, blue, full", [
-    (None, 0.299, 0.114, False), (5, 0.299, 0.114, False), (1, 0.2126, 0.0722, False), (6, 0.299, 0.114, True),
-])
+@pytest.mark.parametrize(
+    "colorspace, red, blue, full",
+    [
+        (None, 0.299, 0.114, False),
+        (5, 0.299, 0.114, False),
+        (1, 0.2126, 0.0722, False),
+        (6, 0.299, 0.114, True),
+    ],
+)
 def test_a_frame_is_scaled_as_its_rgb_would_be(height, width, side, colorspace, red, blue, full):
     frame, planes = random_frame(height, width, colorspace=colorspace, full=full)
     found = scaling.Shrink(side)(frame, lambda: pytest.fail("there is no need for RGB"))
@@ -70,7 +78,9 @@ def test_colours_are_cut_off_as_in_rgb():
     for plane, value in zip(frame.planes, (235, 240, 16)):
         plane.update(bytes([value]) * plane.buffer_size)
     found = torch.from_numpy(scaling.Shrink(32)(frame, None))[:, None]
-    assert torch.equal(video.denormalize(found)[0, 0, 0, [0, 2]], torch.tensor([76, 255], dtype=torch.uint8))  # 255 - 1.402 * 127.5, and more than 255
+    assert torch.equal(
+        video.denormalize(found)[0, 0, 0, [0, 2]], torch.tensor([76, 255], dtype=torch.uint8)
+    )  # 255 - 1.402 * 127.5, and more than 255
 
 
 def test_a_file_comes_out_as_by_preprocess_but_for_rounding():
@@ -112,7 +122,9 @@ def test_a_turned_film_comes_out_upright():
 def test_clips_are_those_of_read_clips(tmp_path):
     film = np.arange(0, 250, 5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 64, 64, 3), np.uint8)
     video.write_video(tmp_path / "film.mp4", film, rate=15, quality=0)
-    for clip, found in zip(video.read_clips(tmp_path / "film.mp4", 4, 6), scaling.read_clips(tmp_path / "film.mp4", 4, 6), strict=True):
+    for clip, found in zip(
+        video.read_clips(tmp_path / "film.mp4", 4, 6), scaling.read_clips(tmp_path / "film.mp4", 4, 6), strict=True
+    ):
         gray = video.denormalize(found).float().mean((1, 2, 3))
         assert (gray - clip.float().mean((1, 2, 3))).abs().max() < 2
     with pytest.raises(video.VideoError):
@@ -126,7 +138,9 @@ def test_neighbours_are_those_of_bilinear_scaling():
         wanted = F.interpolate(values[None, None], resized, mode="linear", align_corners=False)[0, 0]
         first = round((resized - side) / 2)
         share = torch.from_numpy(share)
-        assert torch.allclose(values[left] * (1 - share) + values[right] * share, wanted[first : first + side], atol=1e-5)
+        assert torch.allclose(
+            values[left] * (1 - share) + values[right] * share, wanted[first : first + side], atol=1e-5
+        )
 
 
 def test_the_next_item_is_made_while_one_is_used():

@@ -49,12 +49,28 @@ def settled(network):
     """With batch norms that do something, as trained ones do."""
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm3d):
-            for values, low, high in ((module.running_mean, -0.1, 0.1), (module.running_var, 0.5, 2), (module.weight.data, 0.5, 2), (module.bias.data, -0.1, 0.1)):
+            for values, low, high in (
+                (module.running_mean, -0.1, 0.1),
+                (module.running_var, 0.5, 2),
+                (module.weight.data, 0.5, 2),
+                (module.bias.data, -0.1, 0.1),
+            ):
                 values.uniform_(low, high)
     return network.eval()
 
 
-@pytest.fixture(params=["r2plus1d_18", "r3d_18", "mc3_18", "r2d_18", "fr2d_18", "rmc3_34", "torchvision r2plus1d_18", "torchvision mc3_18"])
+@pytest.fixture(
+    params=[
+        "r2plus1d_18",
+        "r3d_18",
+        "mc3_18",
+        "r2d_18",
+        "fr2d_18",
+        "rmc3_34",
+        "torchvision r2plus1d_18",
+        "torchvision mc3_18",
+    ]
+)
 def network(request):
     torch.manual_seed(0)
     name = request.param.removeprefix("torchvision ")
@@ -122,7 +138,9 @@ def test_functions_are_measured_in_turn_after_a_round_that_does_not_count():
 
 
 def test_ceilings_are_the_shortest_of_some_times(monkeypatch):
-    monkeypatch.setattr(speed, "interleaved", lambda functions, device, rounds: {name: [0.5, 0.25, 1.0] for name in functions})
+    monkeypatch.setattr(
+        speed, "interleaved", lambda functions, device, rounds: {name: [0.5, 0.25, 1.0] for name in functions}
+    )
     assert speed.peak() == 2 * 4096**3 / 0.25
     assert speed.bandwidth(size=1000) == 2 * 1000 / 0.25
 

@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from helpers import classify, stickfigures, training, video, weights
+from helpers import classify, stickfigures, training, video
 from helpers.networks import r2plus1d_18
 
 SCRIPT = """
@@ -85,10 +84,14 @@ def test_a_full_disk_costs_no_earlier_checkpoint(tmp_path):
     path = tmp_path / "a.checkpoint"
     history = training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, checkpoint=path)
     before = path.read_bytes()
-    out = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, cwd=ROOT, check=True
+    ).stdout
     assert "cannot be written" in out and "what was there before is still whole; make room" in out and str(path) in out
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.checkpoint"]
-    assert training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, checkpoint=path) == history  # it is good to go on
+    assert (
+        training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, checkpoint=path) == history
+    )  # it is good to go on
 
 
 class Dots(TensorDataset):
@@ -108,14 +111,21 @@ class Dots(TensorDataset):
 def small_network():
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv3d(1, 8, 3, padding=1), nn.BatchNorm3d(8), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(8, 2)
+        nn.Conv3d(1, 8, 3, padding=1),
+        nn.BatchNorm3d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool3d(1),
+        nn.Flatten(),
+        nn.Linear(8, 2),
     )
 
 
 def test_it_learns_and_reports_each_epoch(capsys):
     history = training.train(small_network(), Dots(200, 0), Dots(100, 1), epochs=8, lr=1e-2)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(history) == 8 and lines[0].startswith("epoch  1/8  loss ") and "waiting for clips" in lines[0]
+    assert (
+        len(lines) == len(history) == 8 and lines[0].startswith("epoch  1/8  loss ") and "waiting for clips" in lines[0]
+    )
     assert history[-1]["test"] > 0.95 and history[-1]["loss"] < history[0]["loss"]
 
 
@@ -134,7 +144,9 @@ def test_the_share_of_time_spent_waiting_is_measured():
 
 
 def test_workers_change_nothing_but_the_time():
-    alone, helped = (training.train(small_network(), Dots(64, 0), Dots(16, 1), epochs=2, workers=workers) for workers in (0, 2))
+    alone, helped = (
+        training.train(small_network(), Dots(64, 0), Dots(16, 1), epochs=2, workers=workers) for workers in (0, 2)
+    )
     assert [line["loss"] for line in alone] == [line["loss"] for line in helped]
 
 
@@ -205,8 +217,11 @@ def test_confusion_counts_what_was_taken_for_what():
     table = training.confusion(logits, labels)
     for row in range(4):
         for column in range(4):
-            assert table[row, column] == sum(a == row and b == column for a, b in zip(labels.tolist(), logits.argmax(1).tolist()))
+            assert table[row, column] == sum(
+                a == row and b == column for a, b in zip(labels.tolist(), logits.argmax(1).tolist())
+            )
     assert table.trace() / 200 == training.accuracy(logits, labels)
+
 
 def test_predict_is_in_eval_mode_and_in_order():
     network, clips = small_network().train(), Dots(37, 3)
@@ -266,14 +281,17 @@ with processes.together("cpu"):
     torch.manual_seed(0)
     network = r2plus1d_18(num_classes=10, width=8)
     clips = StickFigures(80, seed=1, frames=8, size=32, transform=normalize)
-    history = training.train(network, clips, clips, epochs=2, batch_size=16, lr=1e-3, seed=4, checkpoint=sys.argv[1] + ".checkpoint")
+    settings = dict(epochs=2, batch_size=16, lr=1e-3, seed=4, checkpoint=sys.argv[1] + ".checkpoint")
+    history = training.train(network, clips, clips, **settings)
     torch.save((gradients, losses, network.state_dict(), [line["test"] for line in history]), f"{sys.argv[1]}.{processes.rank()}")
 """
 
 
 def torchrun(*arguments):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, timeout=600, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
 
 
 def by_hand(parts):
@@ -329,7 +347,9 @@ def test_two_processes_equal_one_that_accumulates_over_two_halves(tmp_path, one_
     assert all(torch.equal(ranks[0][2][name], ranks[1][2][name]) for name, p in r2plus1d_18(10, 8).named_parameters())
     assert ranks[0][3] == ranks[1][3]
 
-    again = torchrun(str(tmp_path / "script.py"), str(tmp_path / "run"))  # both go on from the checkpoint, where all is done
+    again = torchrun(
+        str(tmp_path / "script.py"), str(tmp_path / "run")
+    )  # both go on from the checkpoint, where all is done
     assert again.returncode == 0 and again.stdout == ""
     assert all(torch.load(tmp_path / f"run.{rank}")[3] == ranks[0][3] for rank in (0, 1))
 

@@ -35,7 +35,11 @@ FILMS = {
     "avi, MPEG-4": ("a.avi", EVEN, dict(codec="mpeg4", time_base=Fraction(1, 30), options={"b": "4000000"})),
     "avi, H.264 with B-frames": ("a.avi", EVEN, dict(time_base=Fraction(1, 30), options=GOP)),
     "webm, VP9": ("a.webm", EVEN, dict(codec="libvpx-vp9", options={"g": "12", "cpu-used": "8"})),
-    "a bare H.264 stream without a clock": ("a.h264", [Fraction(k, 25) for k in range(60)], dict(rate=25, options={"bf": "0"})),
+    "a bare H.264 stream without a clock": (
+        "a.h264",
+        [Fraction(k, 25) for k in range(60)],
+        dict(rate=25, options={"bf": "0"}),
+    ),
     "mkv that starts before zero": (
         "a.mkv",
         [t - Fraction(1, 30) for t in EVEN],
@@ -55,7 +59,15 @@ def test_frames_are_those_that_a_player_shows(tmp_path, name):
     file, times, how = FILMS[name]
     path = write_film(tmp_path / file, times, **how)
     slack = Fraction(1, 2000) if path.suffix in (".mkv", ".webm") else 0  # these round to milliseconds
-    for start, rate in [("0", "15"), ("0", "30"), ("0.5", "15"), ("0.7", "29.97"), ("1", "7.5"), ("1.8", "60"), ("0.34", "10")]:
+    for start, rate in [
+        ("0", "15"),
+        ("0", "30"),
+        ("0.5", "15"),
+        ("0.7", "29.97"),
+        ("1", "7.5"),
+        ("1.8", "60"),
+        ("0.34", "10"),
+    ]:
         clip = video.read_clip(path, float(start), frames=6, rate=float(rate))
         wanted = [shown(times, Fraction(start) + k / Fraction(rate), slack) for k in range(6)]
         assert [read_number(frame) for frame in clip] == wanted, (start, rate)
@@ -106,7 +118,9 @@ def test_memory_is_that_of_the_clip_not_of_the_file(tmp_path):
         "for clip in video.read_clips(sys.argv[1], clips=5): pass\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // (1 if sys.platform == 'darwin' else 1024))"
     )
-    grown = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, cwd=ROOT)
+    grown = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert int(grown.stdout) < 200 * (1024 if sys.platform == "darwin" else 1)
 
 
@@ -306,7 +320,11 @@ def read_all(path):
 
 def open_files():
     """The files that this process holds open, where the system tells."""
-    return {os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()} if Path("/proc/self/fd").exists() else set()
+    return (
+        {os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()}
+        if Path("/proc/self/fd").exists()
+        else set()
+    )
 
 
 def test_a_refused_file_is_closed(tmp_path):

@@ -70,7 +70,9 @@ def test_a_network_keeps_its_parameters_and_says_the_same(name, swapped, left):
     plain = copy.deepcopy(network).double().eval()
     before = dict(network.named_parameters())
     assert views.as_conv2d(network) is network
-    counts = [sum(isinstance(module, kind) for module in network.modules()) for kind in (views.ConvOverViews, nn.Conv3d)]
+    counts = [
+        sum(isinstance(module, kind) for module in network.modules()) for kind in (views.ConvOverViews, nn.Conv3d)
+    ]
     assert counts == [swapped, left]
     assert list(network.state_dict()) == list(plain.state_dict())
     assert all(parameter is before[key] for key, parameter in network.named_parameters())
@@ -84,11 +86,19 @@ def test_a_network_keeps_its_parameters_and_says_the_same(name, swapped, left):
         assert close(before[key].grad, parameter.grad, 1e-4), key
 
 
-@pytest.mark.parametrize("kind", [
-    dict(kernel_size=3, padding=1), dict(kernel_size=(3, 1, 1), padding=1), dict(kernel_size=(1, 3, 3), padding=1),
-    dict(kernel_size=(1, 3, 3), dilation=2), dict(kernel_size=(1, 3, 3), groups=2), dict(kernel_size=(1, 3, 3), stride=2),
-    dict(kernel_size=(1, 3, 3), padding="same"), dict(kernel_size=(3, 1, 1), padding=(1, 0, 0), padding_mode="replicate"),
-])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        dict(kernel_size=3, padding=1),
+        dict(kernel_size=(3, 1, 1), padding=1),
+        dict(kernel_size=(1, 3, 3), padding=1),
+        dict(kernel_size=(1, 3, 3), dilation=2),
+        dict(kernel_size=(1, 3, 3), groups=2),
+        dict(kernel_size=(1, 3, 3), stride=2),
+        dict(kernel_size=(1, 3, 3), padding="same"),
+        dict(kernel_size=(3, 1, 1), padding=(1, 0, 0), padding_mode="replicate"),
+    ],
+)
 def test_other_convolutions_are_left_alone(kind):
     network = nn.Sequential(nn.Conv3d(4, 4, **kind))
     assert type(views.as_conv2d(network)[0]) is nn.Conv3d

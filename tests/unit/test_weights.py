@@ -79,7 +79,9 @@ THEIRS = {"kinetics400": "r2plus1d_18", "kinetics400-mc3_18": "mc3_18", "kinetic
 
 def converted(classes):
     """R(2+1)D-34 from torchvision's parts, changed as ig65m-pytorch's `ig65m/models.py` changes it."""
-    network = parts.VideoResNet(parts.BasicBlock, [parts.Conv2Plus1D] * 4, [3, 4, 6, 3], parts.R2Plus1dStem, num_classes=classes)
+    network = parts.VideoResNet(
+        parts.BasicBlock, [parts.Conv2Plus1D] * 4, [3, 4, 6, 3], parts.R2Plus1dStem, num_classes=classes
+    )
     for group, planes in ((network.layer2, 128), (network.layer3, 256), (network.layer4, 512)):
         group[0].conv2[0] = parts.Conv2Plus1D(planes, planes, int(2.25 * planes))
     for module in network.modules():
@@ -124,8 +126,14 @@ def test_kinetics_weights_are_loaded_with_torchvisions_labels(name, publish, cap
     network = randomise(getattr(reference, THEIRS[name])())
     publish(name, network)
     loaded = weights.load(name)
-    meta = parts.__dict__[{"r2plus1d_18": "R2Plus1D_18_Weights", "mc3_18": "MC3_18_Weights"}.get(THEIRS[name], "R3D_18_Weights")].DEFAULT.meta
-    assert loaded.name == name and loaded.labels == tuple(meta["categories"]) and loaded.labels[171] == "juggling soccer ball"
+    meta = parts.__dict__[
+        {"r2plus1d_18": "R2Plus1D_18_Weights", "mc3_18": "MC3_18_Weights"}.get(THEIRS[name], "R3D_18_Weights")
+    ].DEFAULT.meta
+    assert (
+        loaded.name == name
+        and loaded.labels == tuple(meta["categories"])
+        and loaded.labels[171] == "juggling soccer ball"
+    )
     with torch.inference_mode():
         assert torch.allclose(loaded.network(clip(8, 56, 56)), network(clip(8, 56, 56)), atol=1e-5)
     assert f"{meta['_metrics']['Kinetics-400']['acc@1']:.1f} %" in loaded.score
@@ -137,7 +145,11 @@ def test_kinetics_weights_are_loaded_with_torchvisions_labels(name, publish, cap
 def test_the_published_addresses():
     for name, source in weights.SOURCES.items():
         assert re.fullmatch("[0-9a-f]{8}", source.sha256) and source.address.startswith("https://")
-        known = parts.__dict__[{"r2plus1d_18": "R2Plus1D_18_Weights", "mc3_18": "MC3_18_Weights", "r3d_18": "R3D_18_Weights"}.get(source.network, "R3D_18_Weights")]
+        known = parts.__dict__[
+            {"r2plus1d_18": "R2Plus1D_18_Weights", "mc3_18": "MC3_18_Weights", "r3d_18": "R3D_18_Weights"}.get(
+                source.network, "R3D_18_Weights"
+            )
+        ]
         assert name.startswith("ig65m") or source.address == known.KINETICS400_V1.url
 
 
@@ -154,7 +166,9 @@ def test_converted_weights_of_34_layers_give_the_converters_logits(name, classes
         for module in loaded.network.modules():
             if isinstance(module, nn.BatchNorm3d):
                 module.eps = 1e-5
-        assert not torch.allclose(loaded.network(x), expected, atol=1e-4 * expected.abs().max().item())  # the eps matters
+        assert not torch.allclose(
+            loaded.network(x), expected, atol=1e-4 * expected.abs().max().item()
+        )  # the eps matters
     assert loaded.frames == frames and (loaded.labels is None) == (classes != 400)
     assert "IG-65M" in loaded.trained_on
 
@@ -191,7 +205,9 @@ def test_a_file_that_torch_cannot_read_is_named(content, served, online, monkeyp
         content = (tmp_path / "raw").read_bytes()
     file = f"odd-{hashlib.sha256(content).hexdigest()[:8]}.pth"
     (served.folder / file).write_bytes(content)
-    monkeypatch.setitem(weights.SOURCES, "kinetics400", weights.SOURCES["kinetics400"]._replace(address=f"{served.address}/{file}"))
+    monkeypatch.setitem(
+        weights.SOURCES, "kinetics400", weights.SOURCES["kinetics400"]._replace(address=f"{served.address}/{file}")
+    )
     with pytest.raises(weights.WeightsError, match=f"{file} cannot be read (by torch|safely)"):
         weights.load("kinetics400")
 
@@ -201,7 +217,9 @@ def test_a_file_that_does_not_fit_is_named(content, served, online, monkeypatch,
     torch.save(content, tmp_path / "raw")
     file = f"other-{hashlib.sha256((tmp_path / 'raw').read_bytes()).hexdigest()[:8]}.pth"
     (tmp_path / "raw").rename(served.folder / file)
-    monkeypatch.setitem(weights.SOURCES, "kinetics400", weights.SOURCES["kinetics400"]._replace(address=f"{served.address}/{file}"))
+    monkeypatch.setitem(
+        weights.SOURCES, "kinetics400", weights.SOURCES["kinetics400"]._replace(address=f"{served.address}/{file}")
+    )
     with pytest.raises(weights.WeightsError, match=f"{file} does not fit r2plus1d_18"):
         weights.load("kinetics400")
 
@@ -233,12 +251,17 @@ def test_a_saved_network_comes_back_with_all_that_belongs_to_it(tmp_path):
     for tensor in network.state_dict().values():
         tensor.copy_(torch.rand(tensor.shape) if tensor.is_floating_point() else tensor + 3)
     architecture = dict(network="r2plus1d_18", width=8, paper_widths=True, eps=1e-3)
-    mine = start._replace(network=network, labels=("a", "b", "c"), frames=8, rate=7.5, architecture=architecture, side=56)
+    mine = start._replace(
+        network=network, labels=("a", "b", "c"), frames=8, rate=7.5, architecture=architecture, side=56
+    )
     path = tmp_path / "mine.pt"
     weights.save(path, mine)
     loaded = weights.load(path)
     assert loaded.name == str(path) and loaded[2:3] + loaded[4:] == mine[2:3] + mine[4:] and not loaded.network.training
-    assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), loaded.network.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(network.state_dict().values(), loaded.network.state_dict().values(), strict=True)
+    )
     assert {module.eps for module in loaded.network.modules() if isinstance(module, nn.BatchNorm3d)} == {1e-3}
     frames = torch.randint(0, 256, (8, 100, 120, 3), dtype=torch.uint8)
     assert loaded.preprocess(frames).shape == (3, 8, 56, 56)

@@ -31,7 +31,13 @@ from helpers.widgets import (
 
 
 def upload(box, name, content):
-    file = {"name": name, "type": "video/mp4", "size": len(content), "content": memoryview(content), "last_modified": datetime(2026, 1, 2)}
+    file = {
+        "name": name,
+        "type": "video/mp4",
+        "size": len(content),
+        "content": memoryview(content),
+        "last_modified": datetime(2026, 1, 2),
+    }
     box.button.value = (file,)
 
 
@@ -186,7 +192,9 @@ def test_block_calculator_tells_the_truth(stage, block, frames, size, monkeypatc
         network = reference.r2plus1d_18()
     theirs = getattr(network, stage)[block == "second"]
     for name, layer in theirs.named_modules():
-        layer.register_forward_hook(lambda layer, x, y, name=name: seen.update({name: (layer, x[0].shape[1:], y.shape[1:])}))
+        layer.register_forward_hook(
+            lambda layer, x, y, name=name: seen.update({name: (layer, x[0].shape[1:], y.shape[1:])})
+        )
     network(torch.empty(1, 3, frames, size, size, device="meta"))
     box = block_calculator()
     for control, value in zip(box.children, (stage, block, frames, size)):
@@ -209,7 +217,10 @@ def test_block_calculator_tells_the_truth(stage, block, frames, size, monkeypatc
 def test_block_calculator_reaches_the_ends_of_its_sliders():
     stage, block, frames, size = block_calculator().children[:4]
     assert (frames.min, frames.max, size.min, size.max) == (1, 64, 32, 256)
-    assert list(stage.options) == ["layer1", "layer2", "layer3", "layer4"] and list(block.options) == ["first", "second"]
+    assert list(stage.options) == ["layer1", "layer2", "layer3", "layer4"] and list(block.options) == [
+        "first",
+        "second",
+    ]
 
 
 @pytest.fixture(scope="module")
