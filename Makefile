@@ -9,7 +9,7 @@ EXTRAS := $(VENV)/extras
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all notebooks pictures book check extras requirements clean
+.PHONY: help lab test test-all notebooks pictures book check hooks extras requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,8 +27,12 @@ check: $(STAMP) ## look for mistakes in the code, and for lines out of format, w
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-notebooks: $(STAMP) ## run the series from a fresh start and store what it prints and draws
-	$(BIN)/python tests/execute.py
+hooks: $(STAMP) ## make git look at each commit, and show changes of notebooks cell by cell
+	$(BIN)/pre-commit install
+	$(BIN)/nbdime config-git --enable
+
+notebooks: $(STAMP) ## run the series from a fresh start and store what it prints and draws; ONLY=08 for one
+	$(BIN)/python tests/execute.py $(ONLY)
 
 pictures: $(STAMP) ## draw the pictures in img/
 	$(BIN)/python img/draw.py
@@ -62,7 +66,7 @@ $(STAMP): requirements.txt pyproject.toml
 		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)"; \
 		echo "Install one, or name it: make lab PYTHON=python3.12"; exit 1; }
 	@rm -rf $(VENV)
-	@echo "Making $(VENV) and installing the packages; once, some minutes, about 5 GB ..."
+	@echo "Making $(VENV) and installing the packages; once, some minutes, about 6.5 GB ..."
 	@mkdir -p $(VENV)
 	@{ $(PYTHON) -m venv $(VENV) && \
 		$(BIN)/python -m pip install --progress-bar off -r requirements.txt -e . ; } > $(VENV)/install.log 2>&1 || { \

@@ -17,7 +17,7 @@ project_copyright = "MIT licence"
 language = "en"
 
 root_doc = "README"
-include_patterns = ["README.md", "notebooks/*.ipynb", "notebooks/solutions/*.ipynb"]
+include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/*.ipynb", "notebooks/solutions/*.ipynb"]
 exclude_patterns = [".venv", "build", "**/.ipynb_checkpoints"]
 extensions = ["myst_nb", "sphinx_copybutton", "sphinx-mathjax-offline"]
 
@@ -56,6 +56,14 @@ notebooks/*
 :glob:
 
 notebooks/solutions/*
+```
+
+```{toctree}
+:hidden:
+:caption: The project
+
+CONTRIBUTING
+CHANGELOG
 ```
 """
 HOW_TO_MOVE = (

@@ -231,6 +231,17 @@ def summary(module, shape):
     return layers
 
 
+def randomise(network):
+    """Give every batch norm in a network random weights and statistics, from 0.5 to 1.5; built in notebook 03.
+
+    Fresh batch norms do almost nothing, so that two networks may seem equal that are not.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):  # fresh ones hide mistakes: they do almost nothing
+            for values in (module.weight, module.bias, module.running_mean, module.running_var):
+                values.data.uniform_(0.5, 1.5)
+
+
 def receptive_field(module):
     """How much of its input one place of a module's output can see, (T, H, W) in frames and pixels. Built in notebook 05.
 

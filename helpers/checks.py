@@ -402,6 +402,35 @@ def load_features(answer):
     return _check("load_features", answer, attempt)
 
 
+def protocol_starts(answer):
+    """Notebook 08: at which frames torchvision's five clips of 16 begin, given how many frames a video has."""
+
+    def attempt():
+        assert list(answer(16)) == [0] * 5, "A video of 16 frames has one clip, from frame 0; it is taken five times."
+        last = list(answer(60))[-1]
+        assert last == 44, f"Of 60 frames the last clip begins at 44, so that it ends with the video; yours at {last}."
+        for n in (60, 17, 20, 31, 100, 6751):
+            right, given = [k * (n - 16) // 4 for k in range(5)], list(answer(n))
+            assert len(given) == 5, f"Five clips are wanted; you say {given}."
+            assert given == right, f"Of {n} frames they begin at {right}: evenly spread, rounded down. You say {given}."
+
+    return _check("protocol_starts", answer, attempt)
+
+
+def vote(answer):
+    """Notebook 08: the answer for a video from the logits of its clips (clips, classes), an index."""
+
+    def attempt():
+        alone = torch.tensor([[1.0, 3.0, 2.0]])
+        assert answer(alone) == 1, "With a single clip it is the class with the highest logit."
+        loud = torch.tensor([[30.0, 0, 0], [0, 2.0, 0], [0, 2.0, 0]])
+        assert answer(loud) == 1, "One clip with large logits has overruled two: average after the softmax."
+        close = torch.tensor([[2.0, 1.9, 0], [2.0, 1.9, 0], [0, 3.0, 0]])
+        assert answer(close) == 1, "Do not count heads: a clip that is nearly undecided has half a voice for each."
+
+    return _check("vote", answer, attempt)
+
+
 def ceiling(answer):
     """Notebook 09: the highest accuracy without the order of frames, from the number of actions and of reversed pairs."""
 

@@ -280,7 +280,7 @@ SOURCES = {
     # The scores are those of facebookresearch/VMZ, c2/tutorials/model_zoo.md.
     "ig65m-kinetics400-8": _ig65m("r2plus1d_34_clip8_ft_kinetics_from_ig65m-0aa0550b", 8, 400, 74.9),
     "ig65m-kinetics400-32": _ig65m("r2plus1d_34_clip32_ft_kinetics_from_ig65m-ade133f1", 32, 400, 80.0),
-    "ig65m-8": _ig65m("r2plus1d_34_clip8_ig65m_from_scratch-9bae36ae", 8, 359),
-    "ig65m-32": _ig65m("r2plus1d_34_clip32_ig65m_from_scratch-449a7af9", 32, 487),
+    "ig65m-8": _ig65m("r2plus1d_34_clip8_ig65m_from_scratch-9bae36ae", 8, 487),
+    "ig65m-32": _ig65m("r2plus1d_34_clip32_ig65m_from_scratch-449a7af9", 32, 359),
 }
 NAMES = ("stickfigures", *SOURCES)

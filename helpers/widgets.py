@@ -68,7 +68,13 @@ def slice_explorer(film):
 
 def draw_kernels(kind="(2+1)D", t=3, d=3, stride=1, inplanes=64, planes=64, place=0.57):
     """Show what a convolution looks like and costs on a clip of 16 frames of 56 x 56; see `blocks.cost`."""
-    plots.show(plots.kernels(kind, t, d, stride, place), f"A {kind} kernel as a block inside a larger block, the clip.")
+    flat, rod = f"a flat square of {d} x {d} pixels in one frame", f"a rod through {t} frames at one pixel"
+    alts = {
+        "2D": f"Inside the block of a clip, {flat}.",
+        "3D": f"Inside the block of a clip, a smaller block: {t} frames deep, {d} rows high and {d} columns wide.",
+        "(2+1)D": f"Two blocks of a clip: inside the left one {flat}, inside the right one {rod}.",
+    }
+    plots.show(plots.kernels(kind, t, d, stride, place), alts[kind])
     spent = cost(kind, inplanes, planes, t, d, stride)
     print(f"parameters            {spent.parameters:>18,}")
     print(f"multiply-adds         {spent.multiply_adds:>18,}")
@@ -100,9 +106,12 @@ def draw_factorisation(motion="moving edge", speed=1.0, filters=2):
     """Show a 7 x 7 x 7 kernel tuned to a motion, and the best that so many middle filters make of it; see `kernels`."""
     kernel = motion_kernel(motion, speed)
     patterns, courses, values = best_pair(kernel, filters)
-    alt = f"A kernel tuned to a {motion}, its approximation by {filters} middle filters, and its singular values."
-    plots.show(plots.factorised(kernel, patterns, courses, values), alt)
     left_out = values[filters:].norm() / values.norm()
+    looks = "looks the same" if left_out < 0.01 else "is blurred" if left_out < 0.5 else "hardly resembles it"
+    made = "one middle filter makes" if filters == 1 else f"{filters} middle filters make"
+    alt = f"The kernel of a {motion}, frame by frame; below it, what {made} of it {looks}. "
+    alt += "Then the filters, and on the right its singular values as bars."
+    plots.show(plots.factorised(kernel, patterns, courses, values), alt)
     print("singular values, shares of their length:", *(f"{value:.2f}" for value in values.abs() / values.norm()))
     print(f"filters needed to be exact: {int((values > 1e-5 * values[0]).sum())}")
     print(f"left out with {filters}: {left_out:.0%}")
@@ -185,16 +194,22 @@ def draw_stage(pretrained, frames, stage="layer1"):
     seen = outputs(pretrained.network, clip)
     shapes = {name: "x".join(map(str, values.shape)) for name, values in seen.items()}
     values = seen[stage]
-    alt = f"The network as eight boxes, {stage} lit, and below it what is there for this clip."
+    alt = f"The network as eight boxes, {stage} lit; below, "
     if stage == "clip":
         labels = [f"{k / pretrained.rate:.2f} s" for k in range(len(frames))]
-        plots.show(plots.stage(shapes, stage, denormalize(clip), labels), alt)
-    elif values.ndim == 1:
-        values, labels = (values.softmax(0), pretrained.labels) if stage == "fc" else (values, ())
-        plots.show(plots.stage(shapes, stage, values, labels), alt)
+        plots.show(plots.stage(shapes, stage, denormalize(clip), labels), f"{alt}its {len(frames)} frames.")
+    elif stage == "fc":
+        shares, best = values.softmax(0), pretrained.labels[values.argmax()]
+        plots.show(plots.stage(shapes, stage, shares, pretrained.labels), f"{alt}the best answers, {best} first.")
+    elif stage == "mean":
+        plots.show(plots.stage(shapes, stage, values), f"{alt}a bar for each of its {len(values)} numbers.")
     else:
-        pictures, labels = _liveliest(values, len(frames) / pretrained.rate)
-        plots.show(plots.stage(shapes, stage, pictures, labels), alt)
+        pictures, labels, heads = _liveliest(values, len(frames) / pretrained.rate)
+        channels = sum(map(bool, heads))
+        alt += (
+            f"{channels} of its channels at {len(heads) // channels} moments, bright where they answer to the figure."
+        )
+        plots.show(plots.stage(shapes, stage, pictures, labels, heads), alt)
     print(f"{stage}: {_times(values.shape)}")
     if values.ndim == 4 and stage != "clip":
         parts = list(plots.PARTS)
@@ -217,14 +232,19 @@ def outputs(network, clip):
 
 
 def _liveliest(maps, seconds, count=24):
-    """The channels of (C, T, H, W) that vary most, each from 0 to 1, as pictures (count, H, W) and their labels."""
+    """The channels of (C, T, H, W) that vary most, each from 0 to 1, as pictures (count, H, W).
+
+    Returns:
+        The pictures, the time of each, and above the first of each channel its name.
+    """
     moments = min(8, maps.shape[1])
     chosen = maps.flatten(1).var(1).argsort(descending=True)[: count // moments]
     columns = torch.linspace(0, maps.shape[1] - 1, moments).round().long()
     largest = maps[chosen].flatten(1).amax(1).clamp(min=1e-6)
     pictures = maps[chosen][:, columns] / largest[:, None, None, None]
-    labels = [f"ch {c}, {t * seconds / maps.shape[1]:.2f} s" for c in chosen.tolist() for t in columns.tolist()]
-    return pictures.flatten(0, 1), labels
+    labels = [f"{t * seconds / maps.shape[1]:.2f} s" for t in columns.tolist()] * len(chosen)
+    heads = [f"channel {c}" if k == 0 else "" for c in chosen.tolist() for k in range(moments)]
+    return pictures.flatten(0, 1), labels, heads
 
 
 def stage_explorer(pretrained, frames):
@@ -298,7 +318,9 @@ def draw_over_time(path, pretrained, step=8):
     moments = [(k + 0.5) * seconds / 8 for k in range(8)]
     frames = [video.read_clip(path, moment, frames=1)[0] for moment in moments]
     ribbon = plots.ribbon(torch.stack(frames), found, found[-1].end)
-    plots.show(ribbon, "Eight frames of the video, and a ribbon of answers below them.")
+    answers = list(dict.fromkeys(one.label for one in found))  # each once, in the order of time
+    told = ", ".join(answers[:5]) + ", and others" * (len(answers) > 5)
+    plots.show(ribbon, f"Eight frames of the video, and below them a ribbon of answers: {told}.")
     print(*found, sep="\n")
 
 
@@ -364,9 +386,9 @@ def draw_heat(frames, heats, stage="layer4", moment=8):
     )
     axes.set_title("its share by frame")
     axes.set_xlabel("frame", color=plots.TIME)
-    plots.show(
-        figure, f"Frame {moment}, the same with the heat of {stage} over it, and the heat's share frame by frame."
-    )
+    largest = f"largest in frame {shares.index(max(shares))}" if max(shares) > 0 else "nothing anywhere"
+    alt = f"Frame {moment}, the same with the heat of {stage} over it, and bars for its share by frame, {largest}."
+    plots.show(figure, alt)
     print(f"frame {moment}: {shares[moment]:.0%} of the heat of {stage}")
 
 

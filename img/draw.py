@@ -66,7 +66,7 @@ def pipeline():
     figure, axes = canvas(10.4, 2.6)
     axes.add_patch(FancyBboxPatch((0.2, 0.85), 0.75, 0.9, boxstyle="round,pad=0.05", fc="white", ec=plots.INK, lw=1.4))
     axes.text(0.575, 1.3, "mp4", ha="center", va="center", fontsize=13)
-    below(axes, 0.72, "file", "4 s at ", ("30/s", plots.TIME))
+    below(axes, 0.72, "file", ("4 s", plots.TIME), " at ", ("30/s", plots.TIME))
     arrow(axes, 1.15, 1.95, "decode")
     stack(axes, frames[[0, 5, 10, 15]].numpy(), 2.05, 0.75, 1.25)
     below(axes, 2.85, "frames", ("16", plots.TIME), " x ", ("256 x 342", plots.SPACE), " x 3")
@@ -74,7 +74,7 @@ def pipeline():
     stack(axes, seen[[0, 5, 10, 15]].numpy(), 4.85, 0.75, 0.9)
     below(axes, 5.45, "clip", "3 x ", ("16", plots.TIME), " x ", ("112 x 112", plots.SPACE))
     arrow(axes, 6.3, 6.95, "")
-    for k, (wide, high) in enumerate(((0.16, 1.4), (0.2, 1.1), (0.24, 0.8), (0.28, 0.5))):
+    for k, (wide, high) in enumerate(((0.16, 1.0), (0.2, 0.8), (0.24, 0.6), (0.28, 0.4))):
         axes.add_patch(
             Rectangle((7.05 + 0.32 * k, 1.25 - high / 2), wide, high, color=plots.INK, alpha=0.4 + 0.15 * k, lw=0)
         )
@@ -107,8 +107,8 @@ def axes_of_a_clip():
     )
     axes.text(4.25, 1.82, "permute(3, 0, 1, 2)", ha="center", fontsize=9.5)
     for channel, (name, left) in enumerate((("red", 5.3), ("green", 7.05), ("blue", 8.8))):
-        single = np.zeros_like(frames)
-        single[..., channel] = frames[..., channel]
+        light = np.eye(3)[channel] if name != "blue" else (0.35, 0.5, 1)  # pure blue is too dark to see the figure
+        single = (frames[..., [channel]] * np.array(light)).astype(np.uint8)
         stack(axes, single, left, 1.15, 1.0, step=0.1)
         axes.text(left + 0.7, 2.45, f"C = {channel}: {name}", ha="center", fontsize=9.5)
     _letters(axes, 5.3, 1.15, 1.0, 0.75, 4 * 0.1)
@@ -168,6 +168,7 @@ if __name__ == "__main__":
     network_map(5, "stem", "layer1", "layer2", "layer3", "layer4", "mean", "fc")
     for number in (7, 9, 12):
         network_map(number, "stem", "layer1", "layer2", "layer3", "layer4", "fc")
+    network_map(8, "mean", "fc")
     network_map(10, "fc")
     axes_of_a_clip()
     pipeline()

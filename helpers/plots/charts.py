@@ -1,12 +1,13 @@
 """Numbers: as tables, curves, bars and points."""
 
 import numpy as np
+from matplotlib.textpath import TextPath
 from matplotlib.transforms import Bbox
 
-from helpers.plots.style import ANSWER, INK, PALE, TIME, add_axes, new_figure
+from helpers.plots.style import ANSWER, INK, PALE, SHADES, TIME, add_axes, new_figure
 
 
-def matrix(values, rows, columns, write="{:.0%}".format, shades=None):
+def matrix(values, rows, columns, write="{:.0%}".format, shades=None, title="", xlabel="", ylabel="", color=INK):
     """A table of numbers, the larger the darker.
 
     Args:
@@ -14,21 +15,29 @@ def matrix(values, rows, columns, write="{:.0%}".format, shades=None):
         rows, columns: a text for each.
         write: from a number to what stands in its cell.
         shades: 0 to 1 for each cell where the numbers are not.
+        title: what the numbers are.
+        xlabel, ylabel: what the columns and the rows are.
+        color: of the columns' texts; `TIME` where they are times.
     """
     values = np.asarray(values)
     shades = values if shades is None else np.asarray(shades)
     long = max(map(len, columns)) * len(columns) > 70  # no room side by side
-    figure = new_figure(9.6, 0.8 + 0.4 * len(rows) + 0.5 * long)
+    figure = new_figure(9.6, 0.4 + 0.4 * len(rows) + 0.9 * long + 0.3 * bool(title) + 0.25 * bool(xlabel))
     axes = add_axes(figure)
-    axes.imshow(shades, cmap="Greens", vmin=0, vmax=1.3, aspect="auto")
+    axes.imshow(shades, cmap=SHADES, vmin=0, vmax=1.3, aspect="auto")
     for row, column in np.ndindex(values.shape):
-        axes.text(column, row, write(values[row, column]), ha="center", va="center", fontsize=10)
+        text = write(values[row, column]).replace("-", "\N{MINUS SIGN}")
+        axes.text(column, row, text, ha="center", va="center", fontsize=10)
+    axes.set_title(title)
+    axes.set_xlabel(xlabel, color=color)
+    axes.set_ylabel(ylabel)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xticks(
         range(len(columns)), columns, **(dict(rotation=30, ha="right", rotation_mode="anchor") if long else {})
     )
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+    axes.tick_params(axis="x", labelcolor=color)
     return figure
 
 
@@ -43,11 +52,8 @@ def shares_by_clip(shares, labels, starts, keep=4):
     """
     shares = np.asarray(shares)
     best = np.argsort(-shares.mean(0), kind="stable")[:keep]
-    figure = matrix(shares[:, best].T, [labels[k] for k in best], [f"{start:.1f} s" for start in starts])
-    (axes,) = figure.get_axes()
-    axes.set_xlabel("clip that begins at", color=TIME)
-    axes.tick_params(axis="x", colors=TIME)
-    return figure
+    times = [f"{start:.1f} s" for start in starts]
+    return matrix(shares[:, best].T, [labels[k] for k in best], times, xlabel="clip that begins at", color=TIME)
 
 
 def curves(panels):
@@ -55,12 +61,14 @@ def curves(panels):
 
     Args:
         panels: for each panel a dict of title, xlabel, ylabel, log (a logarithmic y axis), beside (the names stand
-            beside it), from_zero (the y axis begins there), xticks (places on the x axis) and lines, a dict that gives for
-            each name x, y and how matplotlib is to draw them.
+            beside it), from_zero (the y axis begins there), like (the number of an earlier panel whose y axis it shares,
+            the first is 0), xticks (places on the x axis), xcolor (of the x label; `TIME` for times) and lines, a dict
+            that gives for each name x, y and how matplotlib is to draw them.
     """
     figure = new_figure(9.6, 3.4)
     for number, panel in enumerate(panels, start=1):
-        axes = add_axes(figure, 1, len(panels), number)
+        like = figure.get_axes()[panel["like"]] if "like" in panel else None
+        axes = add_axes(figure, 1, len(panels), number, sharey=like)
         for name, (x, y, how) in panel["lines"].items():
             axes.plot(x, y, label=name, lw=1.8, **how)
         if panel.get("log"):
@@ -70,20 +78,23 @@ def curves(panels):
         if panel.get("xticks"):
             axes.set_xticks(panel["xticks"])
         axes.set_title(panel["title"])
-        axes.set(xlabel=panel["xlabel"], ylabel=panel["ylabel"])
+        axes.set_xlabel(panel["xlabel"], color=panel.get("xcolor", INK))
+        axes.set_ylabel(panel["ylabel"])
         if any(panel["lines"]):  # a single line may go without a name
             beside = dict(loc="center left", bbox_to_anchor=(1, 0.5)) if panel.get("beside") else {}
             axes.legend(frameon=False, fontsize=9, **beside)
     return figure
 
 
-def bars(names, panels):
+def bars(names, panels, shared=False):
     """Horizontal bars, a panel for each quantity.
 
     Args:
         names: of the rows, from top to bottom.
         panels: for each title the values, and a function that writes one of them down.
+        shared: whether all panels have one scale, for values that are to be compared.
     """
+    largest = max(max(values) for values, _ in panels.values())
     figure = new_figure(9.6, 0.8 + 0.3 * len(names))
     for number, (title, (values, write)) in enumerate(panels.items(), start=1):
         axes = add_axes(figure, 1, len(panels), number)
@@ -92,7 +103,7 @@ def bars(names, panels):
         for place, value in zip(places, values):
             axes.text(value, place, f" {write(value)}", va="center", fontsize=9)
         axes.set_yticks(places, names if number == 1 else [""] * len(names))
-        axes.set(xlim=(0, 1.35 * max(values)), xticks=[])
+        axes.set(xlim=(0, 1.35 * (largest if shared else max(values))), xticks=[])
         axes.set_title(title)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
@@ -121,26 +132,48 @@ def scatter(panels, columns=2):
 
 
 def _name_points(axes, points, size=9):
-    """Write the name of each point where it hides no other name and no other point, as near as that allows."""
-    scale = axes.figure.dpi / 72
-    inside = axes.get_window_extent()
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in axes.transData.transform(list(points.values()))]
-    for name, point in points.items():
-        x, y = axes.transData.transform(point)
-        width, height = 0.62 * size * len(name) * scale, 1.25 * size * scale
-        for radius, angle in ((r, a) for r in range(8, 90, 6) for a in np.linspace(0, 2 * np.pi, 16, endpoint=False)):
-            dx, dy = radius * scale * np.cos(angle), radius * scale * np.sin(angle)
-            left = x + dx - width / 2 * (1 - np.cos(angle))
-            box = Bbox.from_bounds(left, y + dy - height / 2, width, height)
-            free = not any(box.overlaps(other) for other in taken)
+    """Write the name of each point as near as there is room; a line leads to a name that is more than 10 pt away.
+
+    Neither names nor lines lie on another name, point or line.
+    """
+    scale = axes.figure.dpi / 72  # pixels a point
+    inside = axes.get_window_extent().padded(-4)
+    places = axes.transData.transform(list(points.values()))
+    dots = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in places]
+    names, lines = [], []  # what is taken, as boxes
+    for number, (name, point) in enumerate(points.items()):
+        width, height = (TextPath((0, 0), name, size).get_extents().width + 3) * scale, 1.25 * size * scale
+        others = dots[:number] + dots[number + 1 :]
+        for box in _boxes_around(places[number], width, height, scale):
+            line = _line_to(box, places[number], scale)
+            free = not any(box.overlaps(one) for one in dots + names + lines)
+            free = free and not any(one.overlaps(other) for one in line for other in others + names + lines)
             if free and inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1:
                 break
-        taken.append(box)
-        middle = ((box.x0 + box.x1) / 2 - x) / scale, dy / scale
-        line = dict(arrowstyle="-", color=INK, lw=0.6, shrinkA=0, shrinkB=3)
-        axes.annotate(
-            name, point, middle, textcoords="offset points", ha="center", va="center", fontsize=size, arrowprops=line
-        )
+        names.append(box)
+        lines += line
+        how = dict(textcoords="offset points", ha="center", va="center", fontsize=size)
+        if line:
+            how |= dict(arrowprops=dict(arrowstyle="-", color=INK, lw=0.6, shrinkA=0, shrinkB=3))
+        axes.annotate(name, point, ((box.p0 + box.p1) / 2 - places[number]) / scale, **how)
+
+
+def _boxes_around(place, width, height, scale):
+    """Boxes of a size in all directions from a place, those that are nearest first."""
+    for radius in range(8, 120, 4):
+        for angle in np.linspace(0, 2 * np.pi, 32, endpoint=False):
+            x, y = place + radius * scale * np.array((np.cos(angle), np.sin(angle)))
+            yield Bbox.from_bounds(x - width / 2 * (1 - np.cos(angle)), y - height / 2, width, height)
+
+
+def _line_to(box, place, scale):
+    """Small boxes along the line from a place to a box, without its first 8 pixels; none if the box is near."""
+    if np.hypot(*np.maximum(0, np.maximum(box.p0 - place, place - box.p1))) <= 10 * scale:
+        return []
+    way = (box.p0 + box.p1) / 2 - place
+    along = place + way * np.arange(8, np.hypot(*way), 2)[:, None] / np.hypot(*way)
+    boxes = [Bbox.from_bounds(x - 1, y - 1, 2, 2) for x, y in along]
+    return [one for one in boxes if not one.overlaps(box)]
 
 
 def roofline(kinds, peak, bandwidth):
@@ -176,6 +209,6 @@ def roofline(kinds, peak, bandwidth):
         fontsize=10,
     )
     for name, (x, y, how) in kinds.items():
-        axes.plot(x, y, "o", label=name, **how)
+        axes.plot(x, y, label=name, **{"marker": "o", "ls": ""} | how)
     axes.legend(frameon=False, fontsize=9, loc="lower right")
     return figure

@@ -1,6 +1,7 @@
 """Networks: as rows of boxes, as blocks of layers, and by how far they see."""
 
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.patches import Circle, Polygon, Rectangle
 
 from helpers.plots.films import draw_answers
@@ -14,7 +15,7 @@ def residual_block(layers, shortcut="identity"):
         layers: for each layer on the straight path a text, the colour of its box, and a text below it or None.
         shortcut: what is written on the way around.
     """
-    figure = new_figure(9.6, 2.3)
+    figure = new_figure(9.6, 2)
     axes = add_axes(figure)
     x, middle = 0.55, 0.9
     _arrow(axes, (0, middle), (x, middle))
@@ -24,7 +25,7 @@ def residual_block(layers, shortcut="identity"):
         ink = "white" if color in (SPACE, TIME) else INK
         axes.text(x + width / 2, middle, text, color=ink, ha="center", va="center", fontsize=9)
         if below:
-            axes.text(x + width / 2, middle - 0.42, below, ha="center", va="top", fontsize=8.5)
+            axes.text(x + width / 2, middle - 0.42, below, ha="center", va="top", fontsize=9)
         x += width + 0.1
     plus = x + 0.3
     _arrow(axes, (x - 0.1, middle), (plus - 0.17, middle))
@@ -37,8 +38,9 @@ def residual_block(layers, shortcut="identity"):
     axes.plot((0.25, 0.25, plus, plus), (middle, 1.75, 1.75, 1.3), color=INK, lw=1.2, solid_joinstyle="miter")
     _arrow(axes, (plus, 1.4), (plus, middle + 0.17))
     axes.text((plus + 0.25) / 2, 1.8, shortcut, ha="center", va="bottom", fontsize=10)
-    axes.set(xlim=(0, plus + 1.4), ylim=(0.25, 2.1), xticks=[], yticks=[], aspect="equal")
+    axes.set(xlim=(0, plus + 1.4), ylim=(0.2, 2.1), xticks=[], yticks=[], aspect="equal")
     axes.set_axis_off()
+    figure.set_size_inches(9.6, 0.1 + 9.6 * 1.9 / (plus + 1.4))
     return figure
 
 
@@ -73,7 +75,7 @@ def draw_network(axes, shapes=FULL_SHAPES, lit=(), kinds=None):
         else:
             axes.add_patch(Rectangle(corner, width, height, color=ANSWER if name in lit else PALE, lw=0))
         axes.text(x, 0.38, name, ha="center", va="center", fontsize=10.5, weight="bold" if name in lit else "normal")
-        axes.text(x, 0.14, shapes[name], ha="center", va="center", fontsize=8)
+        axes.text(x, 0.14, shapes[name], ha="center", va="center", fontsize=9)
         if k + 1 < len(PARTS):
             next_width = list(PARTS.values())[k + 1][0]
             _arrow(axes, (x + width / 2 + 0.08, 1.3), (x + 1.32 - next_width / 2 - 0.08, 1.3))
@@ -107,16 +109,19 @@ def family(members):
             x, y = column - width / 2, -0.52 * row
             _kind_box(axes, x, y, width, height, kind)
             if kind not in ("2D", "3D", "(2+1)D"):
-                axes.text(column, y + height / 2, "3L", color="white", ha="center", va="center", fontsize=8)
+                axes.text(column, y + height / 2, "3L", color="white", ha="center", va="center", fontsize=9)
         axes.text(column, 0.62, name, ha="center", va="center", fontsize=10)
     for row, place in enumerate(("stem", "layer1", "layer2", "layer3", "layer4")):
         axes.text(-0.75, 0.2 - 0.52 * row, place, ha="right", va="center", fontsize=10)
     for x, kind, text in (
-        (0.6, "2D", "2D: space"),
-        (3.6, "3D", "3D: space and time at once"),
-        (8.1, "(2+1)D", "(2+1)D: space, then time"),
+        (-0.6, "2D", "2D: space"),
+        (1.4, "2D", "3L: all frames at once"),
+        (4.8, "3D", "3D: space and time at once"),
+        (8.7, "(2+1)D", "(2+1)D: space, then time"),
     ):
         _kind_box(axes, x, -2.85, 0.4, 0.3, kind)
+        if text.startswith("3L"):
+            axes.text(x + 0.2, -2.7, "3L", color="white", ha="center", va="center", fontsize=9)
         axes.text(x + 0.5, -2.7, text, va="center", fontsize=10)
     axes.set(xlim=(-1.6, len(members) - 0.4), ylim=(-2.95, 0.8), xticks=[], yticks=[])
     axes.set_axis_off()
@@ -145,7 +150,8 @@ def receptive_fields(film, fields):
             axes.add_patch(Rectangle((-wide / 2, -high / 2), wide, high, fill=False, color=color, lw=1.8))
             if wide < 0.15 * max(field[2] for field in fields.values()):  # no room for its name
                 small += 1
-                line = dict(arrowstyle="-", color=color, lw=0.8, shrinkA=0, shrinkB=0)
+                white = [patheffects.withStroke(linewidth=3, foreground="white")]  # below the line
+                line = dict(arrowstyle="-", color=color, lw=0.8, shrinkA=0, shrinkB=0, path_effects=white)
                 where = dict(xytext=(0.06, 0.3 - 0.1 * small), textcoords="axes fraction", va="center", arrowprops=line)
                 axes.annotate(name, (-wide / 2, high / 2), fontsize=9, color=color, **where)
                 continue
@@ -161,18 +167,20 @@ def receptive_fields(film, fields):
     return figure
 
 
-def stage(shapes, name, pictures, labels=()):
+def stage(shapes, name, pictures, labels=(), heads=()):
     """A network with one of its parts lit, and below what is there.
 
     Args:
         shapes, name: as for `draw_network`.
         pictures: (count, H, W) from 0 to 1 or (count, H, W, 3), drawn eight in a row; or values, drawn as bars.
-        labels: of the pictures; of values where they are answers, of which the five best are drawn.
+        labels: of the pictures, their times; of values where they are answers, of which the five best are drawn.
+        heads: texts above the pictures, "" where there is none.
     """
     pictures = np.asarray(pictures)
     rows = 2 if pictures.ndim == 1 else -(-len(pictures) // 8)
-    figure = new_figure(9.6, 2.2 + 1.35 * rows)
-    above, below = figure.subfigures(2, 1, height_ratios=(2.2, 1.35 * rows))
+    high = (1.55 if len(heads) else 1.35) * rows
+    figure = new_figure(9.6, 2.2 + high)
+    above, below = figure.subfigures(2, 1, height_ratios=(2.2, high))
     draw_network(add_axes(above), shapes, lit=(name,))
     if pictures.ndim == 1:
         axes = add_axes(below)
@@ -187,4 +195,6 @@ def stage(shapes, name, pictures, labels=()):
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         axes.set_xlabel(labels[k], color=TIME, fontsize=9, labelpad=2)
+        if len(heads):
+            axes.set_title(heads[k], fontsize=10, pad=3)
     return figure

@@ -4,10 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from helpers.plots.style import ANSWER, INK, PALE, SPACE, STYLE, TIME, add_axes, new_figure
+from helpers.plots.style import ANSWER, INK, PALE, SHADES, SPACE, TIME, add_axes, new_figure
 
 
-def film_strip(frames, labels=None, columns=8, title=None, color=TIME):
+def film_strip(frames, labels=None, columns=8, title=None, color=TIME, rows=None):
     """Frames side by side, in the order of time, in rows of `columns`.
 
     Args:
@@ -15,15 +15,19 @@ def film_strip(frames, labels=None, columns=8, title=None, color=TIME):
         labels: one text for each frame, its time for example.
         title: above all of them.
         color: of the labels; `INK` where they are no times.
+        rows: a text for each row, at its left.
     """
     frames = np.asarray(frames)
-    rows = -(-len(frames) // columns)
-    width = 9.6
-    height = rows * (width / columns * frames.shape[1] / frames.shape[2] + (0.25 if labels else 0.05))
-    height += 0.4 * bool(title)
-    figure = new_figure(width, height)
+    count, room, gap = -(-len(frames) // columns), 0.1 * max(map(len, rows or [""])), 0.085  # of inches
+    wide = (9.6 - room) / columns - gap  # a frame
+    columns = min(columns, len(frames))
+    high = wide * frames.shape[1] / frames.shape[2] + gap + (0.19 if labels else 0)
+    figure = new_figure(columns * (wide + gap) + room, count * high + 0.26 * bool(title))
     for k, frame in enumerate(frames):
-        draw_frame(add_axes(figure, rows, columns, k + 1), frame, labels[k] if labels else None, color)
+        axes = add_axes(figure, count, columns, k + 1)
+        draw_frame(axes, frame, labels[k] if labels else None, color)
+        if rows and k % columns == 0:
+            axes.set_ylabel(rows[k // columns], rotation=0, ha="right", va="center", fontsize=10)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
@@ -65,16 +69,17 @@ def films_beside_values(films, rows, columns, values, write="{:.0%}".format):
             axes.imshow(np.asarray(film)[k], extent=(column + 0.04, column + 0.96, row + 0.96, row + 0.04))
         for column, value in enumerate(values[row]):
             left = 8 + gap + column * wide
-            axes.add_patch(Rectangle((left, row), wide, 1, color=plt.get_cmap("Greens")(value / 1.3), lw=0))
+            axes.add_patch(Rectangle((left, row), wide, 1, color=SHADES(value / 1.3), lw=0))
             axes.text(left + wide / 2, row + 0.5, write(value), ha="center", va="center", fontsize=10)
     axes.set(xlim=(0, 8 + gap + wide * len(columns)), ylim=(len(rows), 0), aspect="equal")
     axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
     places = [0.5, 7.5] + [8 + gap + wide * (k + 0.5) for k in range(len(columns))]
     axes.set_xticks(places, ["first", "last", *columns], fontsize=9)
-    for label in axes.get_xticklabels()[:2]:
-        label.set_color(TIME)
+    for k, label in enumerate(axes.get_xticklabels()):
+        label.set(color=TIME if k < 2 else INK, va="baseline")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+    axes.tick_params(axis="x", pad=12)
     return figure
 
 
@@ -84,7 +89,7 @@ def draw_frame(axes, frame, label=None, color=TIME):
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     if label is not None:
-        axes.set_xlabel(label, color=color, fontsize=9, labelpad=2)
+        axes.set_xlabel(label, color=color, fontsize=9, va="baseline", labelpad=11)
 
 
 def draw_answers(axes, answers):
@@ -126,8 +131,7 @@ def slices(film, time, row, column):
     film = np.asarray(film)
     figure = new_figure(8.4, 7.2)
     grid = dict(width_ratios=(1, 1), height_ratios=(1, 0.72))
-    with plt.rc_context(STYLE):
-        ((frame, y_t), (x_t, empty)) = figure.subplots(2, 2, gridspec_kw=grid)
+    ((frame, y_t), (x_t, empty)) = figure.subplots(2, 2, gridspec_kw=grid)
     empty.set_axis_off()
     pictures = ((frame, film[time]), (y_t, film[:, :, column].swapaxes(0, 1)), (x_t, film[:, row]))
     for axes, picture in pictures:
@@ -141,10 +145,9 @@ def slices(film, time, row, column):
     frame.set_title(f"frame {time}, row {row}, column {column}")
     y_t.set_title(f"y-t slice: column {column}")
     x_t.set_title(f"x-t slice: row {row}")
-    y_t.set_xlabel("t", color=TIME)
-    x_t.set_ylabel("t", color=TIME)
-    x_t.set_xlabel("x", color=SPACE)
-    frame.set_ylabel("y", color=SPACE)
+    for axes, x, y in ((frame, "x", "y"), (y_t, "t", "y"), (x_t, "x", "t")):
+        for label, letter in ((axes.set_xlabel, x), (axes.set_ylabel, y)):
+            label("t, frames" if letter == "t" else f"{letter}, pixels", color=TIME if letter == "t" else SPACE)
     return figure
 
 
@@ -179,8 +182,8 @@ def ribbon(frames, stretches, seconds):
     """
     frames = np.asarray(frames)
     high = 9.2 / len(frames) * frames.shape[1] / frames.shape[2]
-    figure = new_figure(9.6, high + 1.75)
-    above, below = figure.subfigures(2, 1, height_ratios=(high + 0.1, 1.65))
+    figure = new_figure(9.6, high + 1.9)
+    above, below = figure.subfigures(2, 1, height_ratios=(high + 0.1, 1.8))
     film, answers = add_axes(above), add_axes(below)
     width = seconds / len(frames)
     for k, frame in enumerate(frames):
@@ -200,6 +203,7 @@ def ribbon(frames, stretches, seconds):
         if place > 1:
             answers.plot([(start + end) / 2] * 2, (1, place - 0.17), color=INK, lw=0.8)
     answers.set(xlim=(0, seconds), ylim=(0, 2.3), yticks=[])
+    answers.set_title("the darker, the surer", loc="right", fontsize=9)
     answers.set_xlabel("seconds", color=TIME)
     answers.spines["left"].set_visible(False)
     return figure

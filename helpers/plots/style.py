@@ -4,7 +4,9 @@ import base64
 import io
 
 import matplotlib.pyplot as plt
+import numpy as np
 from IPython.display import display
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from PIL import Image
@@ -15,6 +17,8 @@ TIME = "#D55E00"
 ANSWER = "#009E73"  # what a network says
 INK = "#333333"
 PALE = "#D9D9D9"
+OURS = SPACE, TIME, ANSWER, INK, PALE, "white"
+SHADES = LinearSegmentedColormap.from_list("shades", ["white", ANSWER])  # of cells, the larger the darker
 
 STYLE = {
     "figure.dpi": 100,
@@ -35,9 +39,12 @@ STYLE = {
 
 
 def new_figure(width, height):
-    """An empty figure in the style of the series, `width` x `height` inches, that pyplot does not know of."""
-    with plt.rc_context(STYLE):
-        return Figure(figsize=(width, height), layout="constrained")
+    """An empty figure in the style of the series, `width` x `height` inches, that pyplot does not know of.
+
+    The style stays matplotlib's own from here on, so that it also holds for what is drawn on the figure later.
+    """
+    plt.rcParams.update(STYLE)
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def show(figure, alt):
@@ -52,17 +59,41 @@ def show(figure, alt):
         raise ValueError("say in a sentence what the figure shows")
     with io.BytesIO() as full, io.BytesIO() as small:
         figure.savefig(full, format="png")
-        # 256 colours look the same here and make a stored page a third of the size.
-        few = Image.open(full).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        few.save(small, format="png", optimize=True)
+        _in_few_colours(np.asarray(Image.open(full).convert("RGB"))).save(small, format="png", optimize=True)
         picture = base64.b64encode(small.getvalue()).decode()
     display({"image/png": picture, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
 
 
+def _in_few_colours(pixels, common=26):
+    """A picture in 256 colours, which make a stored page a third of the size.
+
+    The colours of the series and the most common ones stay as they are, the others are rounded.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        common: how many colours are kept because they are common.
+    """
+    codes = pixels.astype(int) @ (256**2, 256, 1)  # (H, W), a number for each colour
+    found, counts = np.unique(codes, return_counts=True)
+    ours = [round(255 * r) * 256**2 + round(255 * g) * 256 + round(255 * b) for r, g, b in map(to_rgb, OURS)]
+    kept = np.union1d(ours, found[np.argsort(-counts, kind="stable")[:common]])
+    index = np.searchsorted(kept, codes)
+    palette = np.stack([kept // 256**2, kept // 256 % 256, kept % 256], axis=-1).flatten().tolist()
+    others = ~np.isin(codes, kept)
+    if others.any():
+        few = Image.fromarray(pixels[others][None]).quantize(
+            256 - len(kept), Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
+        index[others] = len(kept) + np.asarray(few)[0]
+        palette += few.getpalette()
+    picture = Image.fromarray(index.astype(np.uint8))
+    picture.putpalette(palette)
+    return picture
+
+
 def add_axes(figure, *where, **how):
-    """Axes in the style of the series; `where` and `how` as for matplotlib's `add_subplot`."""
-    with plt.rc_context(STYLE):
-        return figure.add_subplot(*where, **how)
+    """Axes of a figure; `where` and `how` as for matplotlib's `add_subplot`."""
+    return figure.add_subplot(*where, **how)
 
 
 def _arrow(axes, start, end):

@@ -1,12 +1,11 @@
 """Kernels in space and time: as blocks in a block, in slices, and taken apart."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from helpers.plots.films import draw_frame
-from helpers.plots.style import ANSWER, INK, PALE, SPACE, STYLE, TIME, add_axes, new_figure
+from helpers.plots.style import ANSWER, INK, PALE, SPACE, TIME, add_axes, new_figure
 
 
 def kernel_in_volume(axes, kernel, stride=(1, 1, 1), place=0.5, cells=(8, 8, 8)):
@@ -27,14 +26,13 @@ def kernel_in_volume(axes, kernel, stride=(1, 1, 1), place=0.5, cells=(8, 8, 8))
     outputs = [(n + 2 * (k // 2) - k) // s + 1 for n, k, s in zip(cells, kernel, stride)]
     index = np.unravel_index(round(place * (np.prod(outputs) - 1)), outputs)
     low = [i * s - k // 2 for i, s, k in zip(index, stride, kernel)]
-    with plt.rc_context(STYLE):
-        axes.add_collection3d(Line3DCollection(_edges((0, 0, 0), cells), colors=INK, lw=0.8))
-        for front in range(1, cells[0]):  # the frames behind the first one, thinly
-            corners = [(front, 0, 0), (front, 0, cells[2]), (front, cells[1], cells[2]), (front, cells[1], 0)]
-            axes.add_collection3d(Poly3DCollection([_turned(corners)], facecolors="none", edgecolors=PALE, lw=0.6))
-        faces = [face for axis in range(3) for face in _faces(low, kernel, axis)]
-        colors = [SPACE, SPACE, TIME, TIME, TIME, TIME]
-        axes.add_collection3d(Poly3DCollection(faces, facecolors=colors, edgecolors="white", lw=0.8, alpha=0.8))
+    axes.add_collection3d(Line3DCollection(_edges((0, 0, 0), cells), colors=INK, lw=0.8))
+    for front in range(1, cells[0]):  # the frames behind the first one, thinly
+        corners = [(front, 0, 0), (front, 0, cells[2]), (front, cells[1], cells[2]), (front, cells[1], 0)]
+        axes.add_collection3d(Poly3DCollection([_turned(corners)], facecolors="none", edgecolors=PALE, lw=0.6))
+    faces = [face for axis in range(3) for face in _faces(low, kernel, axis)]
+    colors = [SPACE, SPACE, TIME, TIME, TIME, TIME]
+    axes.add_collection3d(Poly3DCollection(faces, facecolors=colors, edgecolors="white", lw=0.8, alpha=0.8))
     margin = max(k // 2 for k in kernel)
     limits = [(-margin, n + margin) for n in cells]
     axes.set(xlim=limits[0], ylim=limits[2], zlim=limits[1][::-1])
@@ -93,7 +91,7 @@ def kernels(kind, t, d, stride, place):
     for number, (shape, steps) in enumerate(panels, start=1):
         axes = add_axes(figure, 1, len(panels), number, projection="3d")
         kernel_in_volume(axes, shape, steps, place)
-        axes.set_title(" x ".join(map(str, shape)), loc="center")
+        axes.set_title(" x ".join(map(str, shape)))
     return figure
 
 
@@ -105,14 +103,14 @@ def t_x_slices(pictures, titles, values=None):
         titles: a text for each.
         values: for each picture the singular values of the kernel that it was cut from.
     """
-    figure = new_figure(9.6, 2.5 if values is None else 3.9)
+    figure = new_figure(9.6, 2.5 if values is None else 4.1)
     rows = 1 if values is None else 2
     for column, (picture, title) in enumerate(zip(pictures, titles), start=1):
         axes = add_axes(figure, rows, len(pictures), column)
         _signed(axes, np.asarray(picture))
         axes.set(xticks=[], yticks=[])
         axes.set_axis_off()
-        axes.set_title(title, loc="center")
+        axes.set_title(title)
         frames, width = np.shape(picture)
         axes.text(width / 2, frames, "x", color=SPACE, ha="center", va="top")
         if column == 1:
@@ -120,7 +118,9 @@ def t_x_slices(pictures, titles, values=None):
         if values is not None:
             below = add_axes(figure, rows, len(pictures), len(pictures) + column)
             singular_values(below, values[column - 1])
-            below.set_ylabel("singular values" if column == 1 else "", fontsize=10)
+            below.set_ylabel("share of the length" if column == 1 else "", fontsize=10)
+    if values is not None:
+        figure.supxlabel("number of the singular value", fontsize=10)
     return figure
 
 
@@ -182,6 +182,7 @@ def factorised(kernel, patterns, courses, values):
     singular_values(bars, values, kept=len(patterns))
     bars.set_title("singular values")
     bars.set_xlabel("middle filters")
+    bars.set_ylabel("share of the length")
     return figure
 
 

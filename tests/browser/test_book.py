@@ -18,7 +18,8 @@ pytestmark = pytest.mark.browser
 
 NOTEBOOKS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks").glob("[01]*.ipynb"))
 SOLUTIONS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks" / "solutions").glob("*.ipynb"))
-PAGES = ["index.html", *(path.with_suffix(".html").as_posix() for path in NOTEBOOKS + SOLUTIONS)]
+NAMES = [path.with_suffix(".html").as_posix() for path in NOTEBOOKS + SOLUTIONS]
+PAGES = ["index.html", "CONTRIBUTING.html", "CHANGELOG.html", *NAMES]
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def stored(name):
     return nbformat.read((ROOT / name).with_suffix(".ipynb"), as_version=4)
 
 
-@pytest.mark.parametrize("name", PAGES[1:])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_page_shows_everything_that_its_notebook_holds(name, open_page):
     page, cells = open_page(name), stored(name).cells
     code = [cell for cell in cells if cell.cell_type == "code"]

@@ -22,7 +22,7 @@ TWINS = {
     },
     "02_compare_3d_and_2plus1d.ipynb": {"helpers.blocks": ["midplanes", "output_size"]},
     "03_build_the_2plus1d_block.ipynb": {
-        "helpers.blocks": ["Conv2Plus1D", "R2Plus1dStem"],
+        "helpers.blocks": ["Conv2Plus1D", "R2Plus1dStem", "randomise"],
         "helpers.kernels": ["motion_kernel", "best_pair"],
     },
     "04_build_the_residual_block.ipynb": {"helpers.blocks": ["BasicBlock", "summary"]},

@@ -13,7 +13,9 @@ from packaging.utils import canonicalize_name
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OPTIONAL = PROJECT["optional-dependencies"]
-WANTED = [Requirement(line) for line in PROJECT["dependencies"] + OPTIONAL["test"]]
+WANTED = [
+    Requirement(line) for line in PROJECT["dependencies"] + OPTIONAL["test"] + OPTIONAL["book"] + OPTIONAL["work"]
+]
 EXTRAS = [Requirement(line) for line in OPTIONAL["cluster"] + OPTIONAL["export"]]
 PLATFORMS = [
     {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": "x86_64"},

@@ -30,6 +30,8 @@ RIGHT = {
     "frames_left": lambda kinds, frames: frames_left(kinds, frames),
     "mend": lambda state, network: mended(state, network),
     "load_features": lambda network, state: load_all_but(network, state, {"fc.weight", "fc.bias"}),
+    "protocol_starts": lambda n: torch.linspace(0, n - 16, 5, dtype=torch.float64).floor().int().tolist(),
+    "vote": lambda logits: int(logits.softmax(1).sum(0).argmax()),
     "ceiling": lambda actions, pairs: 1 - pairs / actions,
     "order_matters": lambda network, clip: backwards_differs(network, clip),
     "on_both_sides": lambda training, testing: recordings(training) & recordings(testing),
@@ -55,6 +57,17 @@ WRONG = {
         (lambda norm, conv: before_it(norm, conv, own=False), "Only the bias is wrong"),
         (lambda norm, conv: before_it(norm, conv, inputs=False), "which axis of the weights"),
         (lambda norm, conv: before_it(norm, conv, new=False), "make a new one"),
+    ],
+    "protocol_starts": [
+        (lambda n: [0, n // 4, n // 2, 3 * n // 4, n], "A video of 16 frames"),
+        (lambda n: [k * (n - 16) // 5 for k in range(5)], "the last clip begins at 44"),
+        (lambda n: [round(k * (n - 16) / 4) for k in range(5)], "Of 17 frames .* rounded down"),
+        (lambda n: [0] * 5 if n == 16 else [0, n - 16], "Five clips are wanted"),
+    ],
+    "vote": [
+        (lambda logits: int(logits.softmax(1).min(0).values.argmin()), "a single clip"),
+        (lambda logits: int(logits.mean(0).argmax()), "average after the softmax"),
+        (lambda logits: int(logits.argmax(1).mode().values), "Do not count heads"),
     ],
     "ceiling": [
         (lambda actions, pairs: 0.7, "Without pairs nothing"),

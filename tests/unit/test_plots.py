@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.text import Text
+from PIL import Image
 
 from helpers import plots
 
@@ -24,13 +25,28 @@ def drawn_frames(figure):
     return [axes.images[0].get_array() for axes in figure.get_axes() if axes.images]
 
 
-@pytest.mark.parametrize("count, columns, rows", [(16, 8, 2), (5, 8, 1), (9, 4, 3)])
-def test_film_strip_shows_every_frame_in_order(count, columns, rows):
+@pytest.mark.parametrize("count, columns, grid", [(16, 8, (2, 8)), (5, 8, (1, 5)), (9, 4, (3, 4))])
+def test_film_strip_shows_every_frame_in_order(count, columns, grid):
     film = frames(count)
     figure = plots.film_strip(film, [f"{k} s" for k in range(count)], columns=columns)
     assert np.array_equal(drawn_frames(figure), film)
     assert [axes.get_xlabel() for axes in figure.get_axes()] == [f"{k} s" for k in range(count)]
-    assert all(axes.get_subplotspec().get_gridspec().get_geometry() == (rows, columns) for axes in figure.get_axes())
+    assert all(axes.get_subplotspec().get_gridspec().get_geometry() == grid for axes in figure.get_axes())
+
+
+def test_film_strip_names_its_rows():
+    names = [axes.get_ylabel() for axes in plots.film_strip(frames(6), columns=3, rows=["one", "two"]).get_axes()]
+    assert names == ["one", "", "", "two", "", ""]
+
+
+def test_a_short_film_strip_is_narrow_and_its_frames_are_as_large():
+    short, long = (plots.film_strip(frames(count, 40, 40), columns=8) for count in (2, 8))
+    assert np.allclose(long.get_figwidth(), 9.6) and np.allclose(short.get_figwidth(), 2.4)
+    sizes = []
+    for figure in (short, long):
+        figure.draw_without_rendering()
+        sizes.append(figure.get_axes()[0].get_window_extent().width)
+    assert abs(sizes[0] - sizes[1]) < 2
 
 
 def test_answers_are_bars_in_order_with_their_shares():
@@ -67,6 +83,18 @@ def test_a_matrix_writes_every_number_in_its_cell(columns):
     assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:]))
 
 
+def test_a_matrix_says_what_it_holds():
+    how = dict(title="loss", xlabel="frames held", ylabel="action", color=plots.TIME)
+    (axes,) = plots.matrix([[-1, 0.5]], ["walk"], ["0 to 7", "8 to 15"], "{:.1f}".format, **how).get_axes()
+    assert [text.get_text() for text in axes.texts] == ["\N{MINUS SIGN}1.0", "0.5"]
+    assert axes.get_title(loc="left") == "loss" and axes.get_ylabel() == "action"
+    assert axes.get_xlabel() == "frames held" and axes.xaxis.label.get_color() == plots.TIME
+    assert {label.get_color() for label in axes.get_xticklabels()} == {plots.TIME}
+    assert {label.get_color() for label in axes.get_yticklabels()} == {plots.INK}
+    colours = axes.images[0].cmap
+    assert to_hex(colours(0.0)).upper() == "#FFFFFF" and to_hex(colours(1.0)).upper() == plots.ANSWER
+
+
 def test_shares_by_clip_are_drawn_as_numbers():
     shares = np.array([[0.7, 0.2, 0.1], [0.25, 0.5, 0.25]])
     figure = plots.shares_by_clip(shares, ("walk", "wave", "kick"), [0.0, 2.0], keep=2)
@@ -86,6 +114,35 @@ def test_show_stores_a_picture_with_its_sentence(monkeypatch):
     assert data["text/plain"] == metadata["image/png"]["alt"] == "Four frames of noise."
     with pytest.raises(ValueError, match="say in a sentence"):
         plots.show(plots.film_strip(frames(4)), alt=" ")
+
+
+def stored_pixels(figure, monkeypatch):
+    """What `show` stores of a figure, and how matplotlib would store it; uint8 (H, W, 3) both, and their bytes."""
+    displayed = []
+    monkeypatch.setattr(plots.style, "display", lambda data, raw, metadata: displayed.append(data["image/png"]))
+    plots.show(figure, alt="A picture.")
+    small, full = io.BytesIO(base64.b64decode(displayed[0])), io.BytesIO()
+    figure.savefig(full, format="png")
+    pixels = [np.asarray(Image.open(file).convert("RGB")) for file in (small, full)]
+    return *pixels, small.getbuffer().nbytes, full.getbuffer().nbytes
+
+
+def test_a_stored_picture_of_noise_is_small_and_keeps_the_colours_of_the_series(monkeypatch):
+    figure = plots.answers_beside_frames(frames(16, 112, 112), ANSWERS)
+    small, full, few_bytes, all_bytes = stored_pixels(figure, monkeypatch)
+    assert len(np.unique(full.reshape(-1, 3), axis=0)) > 10_000
+    assert len(np.unique(small.reshape(-1, 3), axis=0)) <= 256 and few_bytes < all_bytes / 2
+    for color in (plots.TIME, plots.ANSWER, plots.INK, plots.PALE, "#FFFFFF"):
+        rgb = [int(color[k : k + 2], 16) for k in (1, 3, 5)]
+        where = (full == rgb).all(-1)
+        assert where.sum() > 10 and (small[where] == rgb).all(), color
+    assert np.abs(small.astype(int) - full).mean() < 10  # the others are near
+
+
+def test_a_stored_picture_of_few_colours_is_what_was_drawn(monkeypatch):
+    film = np.random.default_rng(0).integers(0, 256, (100, 1, 1, 3), dtype=np.uint8).repeat(4, 1).repeat(4, 2)
+    small, full, *_ = stored_pixels(plots.film_strip(film, columns=25), monkeypatch)
+    assert 100 < len(np.unique(full.reshape(-1, 3), axis=0)) <= 256 and np.array_equal(small, full)
 
 
 def block_of_layers():
@@ -112,8 +169,8 @@ def panel_of_points():
     )
 
 
-def test_nothing_is_cut_off_or_overlaps():
-    """Texts lie within their figure, and no two of them on each other, with the longest labels of Kinetics-400 too."""
+def drawings():
+    """Each kind of drawing, with the longest labels of Kinetics-400 where it has labels."""
     long = [
         ("celebrating", 1.0),
         ("springboard diving", 0.4),
@@ -121,7 +178,7 @@ def test_nothing_is_cut_off_or_overlaps():
         ("passing American football", 0.05),
         ("tai chi", 0.01),
     ]
-    for figure in (
+    return (
         plots.answers_beside_frames(frames(16), long, title="A title"),
         plots.film_strip(frames(16), [f"{k / 15:.2f} s" for k in range(16)], title="A title"),
         plots.shares_by_clip(np.full((5, 10), 0.1), [f"label {k}" for k in range(10)], [0, 1, 2, 3, 4]),
@@ -176,7 +233,31 @@ def test_nothing_is_cut_off_or_overlaps():
             [frames(16)] * 7, ["every second frame"] * 7, ["R(2+1)D", "R3D", "f-R2D"], np.ones((7, 3))
         ),
         plots.timeline(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15/s"] * 4),
-    ):
+        plots.film_strip(frames(16), ["0.00 s"] * 16, 8, "A title", rows=["jumping jacks", "arm circles"]),
+        plots.matrix(np.eye(5), ["arm circles"] * 5, ["arm circles"] * 5, title="a", xlabel="b", ylabel="c"),
+        plots.stage(plots.FULL_SHAPES, "layer4", np.ones((24, 7, 7)), ["0.93 s"] * 24, ["channel 511", ""] * 12),
+        plots.roofline({"norms": ([0.25, 80], [4, 300], {})}, peak=400, bandwidth=25),
+        plots.receptive_fields(
+            frames(16), {"stem": (3, 7, 7), "layer1": (5, 9, 9), "layer2": (25, 50, 50), "fc": (109, 219, 221)}
+        ),
+    )
+
+
+def test_texts_are_in_the_style_of_the_series():
+    ours = {plots.SPACE, plots.TIME, plots.ANSWER, plots.INK, "#FFFFFF"}
+    for figure in drawings():
+        FigureCanvasAgg(figure).draw()
+        for text in figure.findobj(Text):
+            if text.get_text() and text.get_visible():
+                assert to_hex(text.get_color()).upper() in ours, text.get_text()
+                assert text.get_fontsize() >= 9, text.get_text()
+        for axes in figure.get_axes():
+            assert axes.get_title() == ""  # titles stand on the left, which is another text
+
+
+def test_nothing_is_cut_off_or_overlaps():
+    """Texts lie within their figure, and no two of them on each other."""
+    for figure in drawings():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         renderer = canvas.get_renderer()
@@ -227,7 +308,7 @@ def test_t_x_slices_are_drawn_with_the_shares_of_their_singular_values():
     pictures = np.random.default_rng(0).normal(size=(2, 5, 7))
     figure = plots.t_x_slices(pictures, ["a", "b"], values=[[3, 0, 4], [1, 0, 0]])
     images, bars = figure.get_axes()[0::2], figure.get_axes()[1::2]
-    assert [axes.get_title() for axes in images] == ["a", "b"]
+    assert [axes.get_title(loc="left") for axes in images] == ["a", "b"]
     assert np.array_equal([axes.images[0].get_array() for axes in images], pictures)
     assert [[round(bar.get_height(), 6) for bar in axes.patches] for axes in bars] == [[0.6, 0, 0.8], [1, 0, 0]]
 
@@ -276,7 +357,16 @@ def test_curves_are_drawn_with_their_names_and_scales():
         0
     ].get_linestyle() == "--"
     assert [line.get_label() for line in first.lines] == ["a", "b"]
-    assert (first.get_yscale(), second.get_yscale(), second.get_title()) == ("log", "linear", "again")
+    assert (first.get_yscale(), second.get_yscale(), second.get_title(loc="left")) == ("log", "linear", "again")
+
+
+def test_curves_may_share_an_axis_and_have_the_colour_of_time():
+    panel = dict(title="", xlabel="frame", ylabel="", lines={"": ([0, 1], [100, 110], {})})
+    low = panel | dict(lines={"": ([0, 1], [1, 2], {})}, xcolor=plots.TIME)
+    first, alone, shared = plots.curves([panel, low, low | dict(like=0)]).get_axes()
+    assert first.get_ylim() == shared.get_ylim() != alone.get_ylim() and first.get_ylim()[0] < 1
+    colors = [axes.xaxis.label.get_color() for axes in (first, alone, shared)]
+    assert colors == [plots.INK, plots.TIME, plots.TIME]
 
 
 def colors_of(patches):
@@ -322,7 +412,7 @@ def test_family_draws_a_column_for_each_member():
     oranges = [patch for patch in axes.patches if colors_of([patch]) == [plots.TIME] and patch.get_extents().y0 >= -2.5]
     assert sum(isinstance(patch, Polygon) for patch in oranges) == 2 + 1  # two groups in 3D, and one in the legend
     words = [text.get_text() for text in axes.texts]
-    assert words.count("3L") == 1 and {"one", "two", "stem", "layer4"} <= set(words)
+    assert words.count("3L") == 1 + 1 and {"one", "two", "stem", "layer4"} <= set(words)
 
 
 def test_bars_are_as_long_as_their_values_and_say_them():
@@ -332,6 +422,12 @@ def test_bars_are_as_long_as_their_values_and_say_them():
     assert [text.get_text().strip() for text in count.texts] == ["3 M", "5 M"]
     assert [label.get_text() for label in count.get_yticklabels()] == ["a", "b"]
     assert count.patches[0].get_y() > count.patches[1].get_y()  # from top to bottom
+
+
+def test_bars_that_are_to_be_compared_share_their_scale():
+    panels = {"count": ([3, 5], str), "size": ([2, 1], str)}
+    limits = [[axes.get_xlim()[1] for axes in plots.bars(["a", "b"], panels, how).get_axes()] for how in (False, True)]
+    assert limits[0][0] > limits[0][1] >= 2 and limits[1] == [limits[0][0]] * 2
 
 
 def test_receptive_fields_are_drawn_to_scale():
@@ -354,6 +450,10 @@ def test_stage_draws_pictures_in_order():
     _, *panels = figure.get_axes()
     assert np.array_equal([axes.images[0].get_array() for axes in panels], pictures)
     assert [axes.get_xlabel() for axes in panels] == [f"{k} s" for k in range(10)]
+    assert {axes.get_title(loc="left") for axes in panels} == {""}
+    heads = ["one", "", "two", "", ""] * 2
+    _, *panels = plots.stage(plots.FULL_SHAPES, "layer2", pictures, [""] * 10, heads).get_axes()
+    assert [axes.get_title(loc="left") for axes in panels] == heads
     _, panel = plots.stage(plots.FULL_SHAPES, "mean", [0.1, 0.9]).get_axes()
     assert [bar.get_height() for bar in panel.patches] == [0.1, 0.9]
     _, panel = plots.stage(plots.FULL_SHAPES, "fc", [0.05, 0.8, 0.15], ["a", "b", "c"]).get_axes()
@@ -372,6 +472,28 @@ def test_scatter_names_its_points_beside_them():
     dots = [(line.get_xdata()[0], line.get_ydata()[0], line.get_color()) for line in axes.lines]
     assert [dot[:2] for dot in dots] == list(panel_of_points()["points"].values())
     assert [dot[2] == plots.ANSWER for dot in dots] == [False] * 11 + [True]
+
+
+def test_lines_to_names_lie_on_no_name_and_no_other_point():
+    """Eight points so close that only a few of the names have room beside them."""
+    points = {f"a network {k}": (0.1 * k, 0.03 * k) for k in range(8)}
+    panel = dict(title="", xlabel="", ylabel="", points=points | {"far": (1, 1), "away": (-1, -1)}, lit=[])
+    figure = plots.scatter([panel])
+    (axes,) = figure.get_axes()
+    FigureCanvasAgg(figure).draw()
+    named = {text.get_text(): (text.xy, Text.get_window_extent(text), text.arrow_patch) for text in axes.texts}
+    lines = {
+        name: line.get_transform().transform_path(line.get_path()).interpolated(50).vertices
+        for name, (_, _, line) in named.items()
+        if line is not None
+    }
+    assert len(lines) >= 3 and "far" not in lines  # a name beside its point needs none
+    for name, line in lines.items():
+        for other, (point, box, _) in named.items():
+            if other != name:
+                assert not any(box.contains(*place) for place in line), (name, other)
+                apart = np.hypot(*(line - axes.transData.transform(point)).T).min()
+                assert apart > 4, (name, other)
 
 
 def test_filters_are_drawn_as_patches_and_curves():
@@ -453,3 +575,6 @@ def test_roofline_is_the_lower_of_its_two_ceilings():
     assert flat.get_xdata()[1] >= 160 and (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert [list(line.get_xdata()) for line in points] == [[0.25, 0.5], [80.0]] and list(points[1].get_ydata()) == [310]
     assert [text.get_text() for text in axes.texts] == ["computing: 400 GFLOP a second", "moving: 25 GB a second"]
+    assert {(line.get_marker(), line.get_linestyle()) for line in points} == {("o", "None")}
+    squares = {"time": ([80.0], [310], dict(marker="s"))}
+    assert plots.roofline(squares, peak=400, bandwidth=25).get_axes()[0].lines[2].get_marker() == "s"

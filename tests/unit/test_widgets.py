@@ -121,7 +121,9 @@ def test_kernel_explorer_tells_the_truth(kind, t, d, stride, inplanes, planes, p
     for control, value in zip(box.children, (kind, t, d, stride, inplanes, planes, place)):
         control.value = value
     box.update()
-    figure, _ = drawn[-1]
+    figure, alt = drawn[-1]
+    assert (f"{d} x {d} pixels in one frame" in alt) == (kind != "3D")
+    assert (f"through {t} frames" in alt) == (kind == "(2+1)D") and (f"{t} frames deep" in alt) == (kind == "3D")
     parameters, multiply_adds, output = measured(kind, inplanes, planes, t, d, stride)
     told = capsys.readouterr().out.rpartition("parameters")[2].split("\n")  # what was printed last
     assert told[0].strip() == f"{parameters:,}" and told[1].split()[-1] == f"{multiply_adds:,}"
@@ -130,7 +132,7 @@ def test_kernel_explorer_tells_the_truth(kind, t, d, stride, inplanes, planes, p
         assert told[2].split()[-1] == f"{middle:,}"
     assert told[-2] == f"{inplanes} x 16 x 56 x 56 -> {' x '.join(map(str, output))}"
     panels = [axes for axes in figure.get_axes() if axes.name == "3d"]
-    assert [axes.get_title() for axes in panels] == {
+    assert [axes.get_title(loc="left") for axes in panels] == {
         "2D": [f"1 x {d} x {d}"], "3D": [f"{t} x {d} x {d}"], "(2+1)D": [f"1 x {d} x {d}", f"{t} x 1 x 1"],
     }[kind]  # fmt: skip
 
@@ -169,6 +171,8 @@ def test_factorisation_explorer_tells_the_truth(motion, speed, filters, monkeypa
     assert told[1].split()[-1] == str(np.linalg.matrix_rank(matrix, tol=1e-4))
     left_out = np.sqrt((values[filters:] ** 2).sum() / (values**2).sum())
     assert told[2] == f"left out with {filters}: {left_out:.0%}"
+    alt = drawn[-1][1]
+    assert motion in alt and ("looks the same" in alt) == (left_out < 0.01)
     strip = drawn[-1][0].get_axes()[0].images
     assert np.allclose([image.get_array()[0] for image in strip[:7]], matrix, atol=1e-5)
     u, s, v = np.linalg.svd(matrix)
@@ -265,12 +269,16 @@ def test_stage_explorer_lights_the_stage_and_shows_what_is_there(stage, seen, mo
         shown = dict(zip(pictures[0].get_yticks(), (label.get_text() for label in pictures[0].get_yticklabels())))
         assert [shown[4 - k] for k in range(5)] == [pretrained.labels[k] for k in best.indices]
     else:
+        channels = []
         for axes in pictures:
-            channel, second = axes.get_xlabel().removeprefix("ch ").removesuffix(" s").split(", ")
-            maps = values[stage][int(channel)]
-            moment = round(float(second) * 15 * len(maps) / 16)
+            if axes.get_title(loc="left"):  # a channel's name stands above the first of its pictures
+                channels.append(int(axes.get_title(loc="left").removeprefix("channel ")))
+            maps = values[stage][channels[-1]]
+            moment = round(float(axes.get_xlabel().removesuffix(" s")) * 15 * len(maps) / 16)
             assert np.allclose(axes.images[0].get_array(), maps[moment] / maps.max(), atol=1e-5)
-        assert len(pictures) == 24
+        moments = min(8, values[stage].shape[1])
+        assert len(pictures) == 24 and len(set(channels)) == len(channels) == 24 // moments
+        assert f"{24 // moments} of its channels at {moments} moments" in alt
 
 
 def test_stage_explorer_prints_field_and_zeros(seen, monkeypatch, capsys):
@@ -376,10 +384,12 @@ def test_player_shows_what_the_network_saw_and_said(place, seen, monkeypatch, ca
 def test_a_ribbon_for_a_file_in_one_line(seen, monkeypatch, capsys):
     pretrained, path = seen[0], weights.ASSETS / "jumping_jacks.mp4"
     drawn = []
-    monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append(figure))
+    monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append((figure, alt)))
     monkeypatch.setattr(widgets, "display", lambda thing: None)
     draw_over_time(path, pretrained, step=12)
-    above, below = drawn[0].get_axes()
+    (figure, alt) = drawn[0]
+    above, below = figure.get_axes()
+    assert alt.endswith("a ribbon of answers: jumping jacks.")
     frames = [video.read_clip(path, 0.25 + k / 2, frames=1)[0] for k in range(8)]
     assert np.array_equal([image.get_array() for image in above.images], frames)
     assert [text.get_text() for text in below.texts] == ["jumping jacks"]
@@ -405,7 +415,9 @@ def test_heat_player_shows_every_frame_of_every_stage(monkeypatch, capsys):
         assert np.array_equal(frame.images[0].get_array(), film[moment])
         assert np.array_equal(over.images[0].get_array(), plots.overlaid(film, heats[name])[moment])
         assert np.allclose([bar.get_height() for bar in bars.patches], heat.sum((1, 2)) / heat.sum())
-        assert f"Frame {moment}," in alt and name in alt
+        hottest = int(heat.sum((1, 2)).argmax())
+        assert f"Frame {moment}," in alt and name in alt and alt.endswith(f"largest in frame {hottest}.")
         share = float(heat[moment].sum() / heat.sum())
         assert f"frame {moment}: {share:.0%} of the heat of {name}\n" in capsys.readouterr().out
     widgets.draw_heat(film, {"layer4": -torch.ones(6, 8, 10)}, moment=0)  # nothing positive: no division by zero
+    assert drawn[-1][1].endswith("nothing anywhere.")
