@@ -78,6 +78,7 @@ def read(app, name, source):
     """Add the table of contents to the first page, and note what the pictures of a notebook show."""
     if name == root_doc:
         source[0] += CONTENTS
+    if not name.startswith("notebooks/"):
         return
     for cell in json.loads(source[0])["cells"]:
         for output in cell.get("outputs", []):

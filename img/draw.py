@@ -1,10 +1,14 @@
 """Draw the pictures of this folder: `make pictures`. Schematic ones are SVG, those with many pixels PNG or JPEG."""
 
+import base64
+import io
+import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from PIL import Image
 
 from helpers import classify, plots, stickfigures, video, weights
 
@@ -107,8 +111,8 @@ def axes_of_a_clip():
     )
     axes.text(4.25, 1.82, "permute(3, 0, 1, 2)", ha="center", fontsize=9.5)
     for channel, (name, left) in enumerate((("red", 5.3), ("green", 7.05), ("blue", 8.8))):
-        light = np.eye(3)[channel] if name != "blue" else (0.35, 0.5, 1)  # pure blue is too dark to see the figure
-        single = (frames[..., [channel]] * np.array(light)).astype(np.uint8)
+        light = np.eye(3)[channel] if name != "blue" else (0.35, 0.55, 1)  # pure blue is too dark to see the figure
+        single = (255 * (frames[..., [channel]] / 255) ** 0.5 * np.array(light)).astype(np.uint8)
         stack(axes, single, left, 1.15, 1.0, step=0.1)
         axes.text(left + 0.7, 2.45, f"C = {channel}: {name}", ha="center", fontsize=9.5)
     _letters(axes, 5.3, 1.15, 1.0, 0.75, 4 * 0.1)
@@ -159,6 +163,41 @@ def actions():
     save(figure, "actions.jpg")
 
 
+# Which of its pictures stands for a notebook, counted from 0.
+SHOWN = {
+    "01": 5,
+    "02": 1,
+    "03": 4,
+    "04": 0,
+    "05": 1,
+    "06": 1,
+    "07": 0,
+    "08": 5,
+    "09": 1,
+    "10": 0,
+    "11": 1,
+    "12": 1,
+    "13": 1,
+}
+
+
+def from_notebooks():
+    """One stored picture of each notebook, small, for the table in the README."""
+    for path in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+        number = path.name[:2]
+        pictures = [
+            output["data"]["image/png"]
+            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+            for output in cell.get("outputs", [])
+            if "image/png" in output.get("data", {})
+        ]
+        with Image.open(io.BytesIO(base64.b64decode(pictures[SHOWN[number]]))) as picture:
+            small = picture.convert("RGB").resize(
+                (240, round(240 * picture.height / picture.width)), Image.Resampling.LANCZOS
+            )
+        small.quantize(64).save(HERE / f"{number}.png", optimize=True)
+
+
 if __name__ == "__main__":
     network_map(1, "clip")
     for number in (2, 3, 13):
@@ -168,9 +207,9 @@ if __name__ == "__main__":
     network_map(5, "stem", "layer1", "layer2", "layer3", "layer4", "mean", "fc")
     for number in (7, 9, 12):
         network_map(number, "stem", "layer1", "layer2", "layer3", "layer4", "fc")
-    network_map(8, "mean", "fc")
     network_map(10, "fc")
     axes_of_a_clip()
     pipeline()
     classified()
     actions()
+    from_notebooks()

@@ -122,7 +122,7 @@ def scatter(panels, columns=2):
         axes = add_axes(figure, -(-len(panels) // columns), columns, number)
         for name, point in panel["points"].items():
             axes.plot(*point, "o", color=ANSWER if name in panel["lit"] else INK, ms=6)
-        axes.margins(0.14, 0.16)
+        axes.margins(0.2, 0.2)
         axes.set_title(panel["title"])
         axes.set(xlabel=panel["xlabel"], ylabel=panel["ylabel"])
     figure.draw_without_rendering()  # so that every point has its place
@@ -132,7 +132,8 @@ def scatter(panels, columns=2):
 
 
 def _name_points(axes, points, size=9):
-    """Write the name of each point as near as there is room; a line leads to a name that is more than 10 pt away.
+    """Write the name of each point as near as there is room; a line leads to it if that is more than 10 pt away or
+    nearer to another point.
 
     Neither names nor lines lie on another name, point or line.
     """
@@ -141,11 +142,15 @@ def _name_points(axes, points, size=9):
     places = axes.transData.transform(list(points.values()))
     dots = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in places]
     names, lines = [], []  # what is taken, as boxes
-    for number, (name, point) in enumerate(points.items()):
-        width, height = (TextPath((0, 0), name, size).get_extents().width + 3) * scale, 1.25 * size * scale
+    apart = np.linalg.norm(places[:, None] - places, axis=-1)
+    for number in np.argsort(np.minimum(apart, 60 * scale).sum(1), kind="stable"):  # the most crowded ones first
+        name, point = list(points.items())[number]
+        width, height = (TextPath((0, 0), name, size).get_extents().width + 6) * scale, 1.25 * size * scale
         others = dots[:number] + dots[number + 1 :]
-        for box in _boxes_around(places[number], width, height, scale):
-            line = _line_to(box, places[number], scale)
+        for box, end in _boxes_around(places[number], width, height, scale):
+            gaps = np.hypot(*np.maximum(0, np.maximum(box.p0 - places, places - box.p1)).T)
+            led = gaps[number] > min(10 * scale, gaps.min() + 1)
+            line = _line_to(box, places[number], end) if led else []
             free = not any(box.overlaps(one) for one in dots + names + lines)
             free = free and not any(one.overlaps(other) for one in line for other in others + names + lines)
             if free and inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1:
@@ -153,26 +158,24 @@ def _name_points(axes, points, size=9):
         names.append(box)
         lines += line
         how = dict(textcoords="offset points", ha="center", va="center", fontsize=size)
-        if line:
-            how |= dict(arrowprops=dict(arrowstyle="-", color=INK, lw=0.6, shrinkA=0, shrinkB=3))
+        if led:
+            relpos = (end[0] - box.x0) / width, 0.5
+            how |= dict(arrowprops=dict(arrowstyle="-", color=INK, lw=0.6, shrinkA=0, shrinkB=3, relpos=relpos))
         axes.annotate(name, point, ((box.p0 + box.p1) / 2 - places[number]) / scale, **how)
 
 
 def _boxes_around(place, width, height, scale):
-    """Boxes of a size in all directions from a place, those that are nearest first."""
+    """Boxes in all directions from a place, the nearest first, and for each where a line in that direction ends."""
     for radius in range(8, 120, 4):
         for angle in np.linspace(0, 2 * np.pi, 32, endpoint=False):
-            x, y = place + radius * scale * np.array((np.cos(angle), np.sin(angle)))
-            yield Bbox.from_bounds(x - width / 2 * (1 - np.cos(angle)), y - height / 2, width, height)
+            x, y = end = place + radius * scale * np.array((np.cos(angle), np.sin(angle)))
+            yield Bbox.from_bounds(x - (1 - np.cos(angle)) / 2 * width, y - height / 2, width, height), end
 
 
-def _line_to(box, place, scale):
-    """Small boxes along the line from a place to a box, without its first 8 pixels; none if the box is near."""
-    if np.hypot(*np.maximum(0, np.maximum(box.p0 - place, place - box.p1))) <= 10 * scale:
-        return []
-    way = (box.p0 + box.p1) / 2 - place
-    along = place + way * np.arange(8, np.hypot(*way), 2)[:, None] / np.hypot(*way)
-    boxes = [Bbox.from_bounds(x - 1, y - 1, 2, 2) for x, y in along]
+def _line_to(box, place, end):
+    """Small boxes along the line from a place to an end in a box, without its first 8 pixels and what is inside."""
+    length = np.hypot(*(end - place))
+    boxes = [Bbox.from_bounds(*(place + k / length * (end - place) - 1), 2, 2) for k in np.arange(8, length, 2)]
     return [one for one in boxes if not one.overlaps(box)]
 
 

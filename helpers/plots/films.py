@@ -21,7 +21,7 @@ def film_strip(frames, labels=None, columns=8, title=None, color=TIME, rows=None
     count, room, gap = -(-len(frames) // columns), 0.1 * max(map(len, rows or [""])), 0.085  # of inches
     wide = (9.6 - room) / columns - gap  # a frame
     columns = min(columns, len(frames))
-    high = wide * frames.shape[1] / frames.shape[2] + gap + (0.19 if labels else 0)
+    high = wide * frames.shape[1] / frames.shape[2] + gap + (0.16 if labels else 0)
     figure = new_figure(columns * (wide + gap) + room, count * high + 0.26 * bool(title))
     for k, frame in enumerate(frames):
         axes = add_axes(figure, count, columns, k + 1)
@@ -108,7 +108,7 @@ def draw_answers(axes, answers):
 def answers_beside_frames(frames, answers, title=None):
     """Four frames of a clip, from its first to its last, and what a network answers."""
     frames = np.asarray(frames)
-    figure = new_figure(9.6, 1.9 + 0.3 * bool(title))
+    figure = new_figure(9.6, 1.9 + 0.26 * bool(title))
     left, right = figure.subfigures(1, 2, width_ratios=(1.75, 1))
     for column, k in enumerate(np.linspace(0, len(frames) - 1, 4).round().astype(int)):
         draw_frame(add_axes(left, 1, 4, column + 1), frames[k], f"frame {k + 1}")

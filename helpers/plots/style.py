@@ -64,14 +64,15 @@ def show(figure, alt):
     display({"image/png": picture, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
 
 
-def _in_few_colours(pixels, common=26):
-    """A picture in 256 colours, which make a stored page a third of the size.
+def _in_few_colours(pixels, colours=192, common=12):
+    """A picture in so few colours that a stored page has a third of the size.
 
     The colours of the series and the most common ones stay as they are, the others are rounded.
 
     Args:
         pixels: uint8 (H, W, 3).
-        common: how many colours are kept because they are common.
+        colours: how many there are to be at most, 256 or fewer.
+        common: how many of them are kept because they are common.
     """
     codes = pixels.astype(int) @ (256**2, 256, 1)  # (H, W), a number for each colour
     found, counts = np.unique(codes, return_counts=True)
@@ -82,7 +83,7 @@ def _in_few_colours(pixels, common=26):
     others = ~np.isin(codes, kept)
     if others.any():
         few = Image.fromarray(pixels[others][None]).quantize(
-            256 - len(kept), Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+            colours - len(kept), Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
         )
         index[others] = len(kept) + np.asarray(few)[0]
         palette += few.getpalette()

@@ -81,9 +81,10 @@ class Lab:
     def memory(self):
         """Bytes of the kernels and of what they started; what processes share is counted once."""
         total = 0
-        for process in self.server.children(recursive=True):
+        for kernel in self.server.children(recursive=True):
             with contextlib.suppress(psutil.Error):  # it may have ended meanwhile
-                total += process.memory_full_info().pss
+                if "ipykernel_launcher" in kernel.cmdline():
+                    total += sum(part.memory_full_info().pss for part in (kernel, *kernel.children(recursive=True)))
         return total
 
 
@@ -327,7 +328,7 @@ def upload(tmp_path):
     def use(page):
         button = page.locator(".jupyter-widgets.widget-upload")
         button.scroll_into_view_if_needed()
-        assert "Your video" in button.inner_text()
+        expect(button).to_contain_text("Your video")
         film = stickfigures.scene("walk", 12, 8, frames=32, size=(240, 320), stage=0.875).film
         video.write_video(tmp_path / "a walk.mp4", film, rate=30)
         send(page, button, tmp_path / "a walk.mp4")
