@@ -37,7 +37,7 @@ def best_pair(kernel, filters):
         filters: at most T.
 
     Returns:
-        Patterns in space (filters, H, W), courses in time (T, filters), and all singular values, largest first. What is
+        Patterns in space (filters, H, W), profiles in time (T, filters), and all singular values, largest first. What is
         left out has the length of the singular values after the first `filters` (Eckart and Young, 1936).
     """
     u, values, v = torch.linalg.svd(kernel.flatten(1), full_matrices=False)

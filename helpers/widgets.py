@@ -68,10 +68,11 @@ def slice_explorer(film):
 
 def draw_kernels(kind="(2+1)D", t=3, d=3, stride=1, inplanes=64, planes=64, place=0.57):
     """Show what a convolution looks like and costs on a clip of 16 frames of 56 x 56; see `blocks.cost`."""
-    flat, rod = f"a flat square of {d} x {d} pixels in one frame", f"a rod through {t} frames at one pixel"
+    long = "1 frame" if t == 1 else f"{t} frames"
+    flat, rod = f"a flat square of {d} x {d} pixels in one frame", f"a rod through {long} at one pixel"
     alts = {
         "2D": f"Inside the block of a clip, {flat}.",
-        "3D": f"Inside the block of a clip, a smaller block: {t} frames deep, {d} rows high and {d} columns wide.",
+        "3D": f"Inside the block of a clip, a smaller block: {long} deep, {d} rows high and {d} columns wide.",
         "(2+1)D": f"Two blocks of a clip: inside the left one {flat}, inside the right one {rod}.",
     }
     plots.show(plots.kernels(kind, t, d, stride, place), alts[kind])

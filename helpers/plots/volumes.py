@@ -144,7 +144,7 @@ def singular_values(axes, values, kept=0):
 
 
 def factorised(kernel, patterns, courses, values):
-    """A kernel, the best that some middle filters make of it, and those filters: patterns in space, courses in time.
+    """A kernel, the best that some middle filters make of it, and those filters: patterns in space, profiles in time.
 
     Args:
         kernel: (T, H, W).
@@ -169,7 +169,7 @@ def factorised(kernel, patterns, courses, values):
         for k, picture in enumerate(pictures):
             _signed(axes, picture, left=k * (width + 1), low=low, limit=limit)
     low = 3 * (height + 4)
-    axes.text(0, low - 0.6, "and courses in time", color=TIME, fontsize=11)
+    axes.text(0, low - 0.6, "and profiles in time", color=TIME, fontsize=11)
     scale = np.abs(courses).max()
     for k, course in enumerate(courses.T[:used]):
         along = k * (width + 1) + (np.arange(frames) + 0.5) * width / frames
@@ -191,7 +191,7 @@ def filters(patches, courses, columns=12):
 
     Args:
         patches: (filters, 3, H, W), each drawn from its own smallest to its largest deviation from zero, which is grey.
-        courses: (filters, inputs, T); each input's course is a thin line, the strongest one a thick one.
+        courses: (filters, inputs, T); each input's profile in time is a thin line, the strongest one a thick one.
         columns: of small pictures in a row.
     """
     patches, courses = np.asarray(patches), np.asarray(courses)
