@@ -229,7 +229,7 @@ def press_on(handle):
 
 
 def choose_another(buttons):
-    buttons.locator("button:not(.mod-active)").first.click()
+    buttons.locator("button:not(.mod-active)").last.click()
 
 
 def select_another(choices):
