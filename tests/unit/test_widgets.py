@@ -123,7 +123,8 @@ def test_kernel_explorer_tells_the_truth(kind, t, d, stride, inplanes, planes, p
     box.update()
     figure, alt = drawn[-1]
     assert (f"{d} x {d} pixels in one frame" in alt) == (kind != "3D")
-    assert (f"through {t} frames" in alt) == (kind == "(2+1)D") and (f"{t} frames deep" in alt) == (kind == "3D")
+    long = "1 frame" if t == 1 else f"{t} frames"
+    assert (f"through {long} at" in alt) == (kind == "(2+1)D") and (f"{long} deep" in alt) == (kind == "3D")
     parameters, multiply_adds, output = measured(kind, inplanes, planes, t, d, stride)
     told = capsys.readouterr().out.rpartition("parameters")[2].split("\n")  # what was printed last
     assert told[0].strip() == f"{parameters:,}" and told[1].split()[-1] == f"{multiply_adds:,}"
