@@ -110,6 +110,8 @@ def test_a_page_is_whole_and_everybody_can_read_it(name, open_page):
     check_pictures(page)
     if name in NAMES:
         check_that_nothing_is_missing(page, nbformat.read((ROOT / name).with_suffix(".ipynb"), as_version=4).cells)
+    assert page.complaints == []  # asked here, since the accessibility checker itself looks for style sheets in vain
+    page.add_style_tag(content="* { transition: none !important }")  # no colours halfway between two schemes
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         expect(page.locator("html")).to_have_attribute("data-theme", scheme)
@@ -117,7 +119,6 @@ def test_a_page_is_whole_and_everybody_can_read_it(name, open_page):
     page.set_viewport_size({"width": 390, "height": 844})  # a telephone
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("h1:visible").count() == 1
-    assert page.complaints == []
 
 
 def check_pictures(page):
@@ -156,9 +157,9 @@ def check_access(page):
 @pytest.mark.parametrize(
     "spoil, rule",
     [
-        ("document.querySelector('main p').style.color = '#cccccc'", "color-contrast"),
-        ("document.querySelector('main img').removeAttribute('alt')", "image-alt"),
-        ("document.querySelector('main h2').outerHTML = '<h4>Deep</h4>'", "heading-order"),
+        ("document.querySelector('main section > p').style.color = '#cccccc'", "color-contrast"),
+        ("document.querySelector('main section img').removeAttribute('alt')", "image-alt"),
+        ("document.querySelector('main section > h2').outerHTML = '<h4>Deep</h4>'", "heading-order"),
     ],
 )
 def test_the_checker_sees_what_is_wrong(spoil, rule, open_page):
