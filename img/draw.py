@@ -163,39 +163,24 @@ def actions():
     save(figure, "actions.jpg")
 
 
-# Which of its pictures stands for a notebook, counted from 0.
-SHOWN = {
-    "01": 5,
-    "02": 1,
-    "03": 4,
-    "04": 0,
-    "05": 1,
-    "06": 1,
-    "07": 0,
-    "08": 5,
-    "09": 2,
-    "10": 0,
-    "11": 3,
-    "12": 2,
-    "13": 1,
-}
+# For each notebook which of its pictures stands for it, counted from 0.
+SHOWN = (5, 1, 4, 0, 1, 1, 0, 5, 2, 0, 3, 2, 1)
 
 
 def from_notebooks():
     """One stored picture of each notebook, small, for the table in the README."""
-    for path in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
-        number = path.name[:2]
+    for path, shown in zip(sorted((HERE.parent / "notebooks").glob("*.ipynb")), SHOWN, strict=True):
         pictures = [
             output["data"]["image/png"]
             for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
             for output in cell.get("outputs", [])
             if "image/png" in output.get("data", {})
         ]
-        with Image.open(io.BytesIO(base64.b64decode(pictures[SHOWN[number]]))) as picture:
+        with Image.open(io.BytesIO(base64.b64decode(pictures[shown]))) as picture:
             small = picture.convert("RGB").resize(
                 (240, round(240 * picture.height / picture.width)), Image.Resampling.LANCZOS
             )
-        small.quantize(64).save(HERE / f"{number}.png", optimize=True)
+        small.quantize(64).save(HERE / f"{path.name[:2]}.png", optimize=True)
 
 
 if __name__ == "__main__":

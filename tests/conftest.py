@@ -17,6 +17,7 @@ import pytest
 
 os.environ["VIDEO_RESNET_OFFLINE"] = "1"  # for notebooks' kernels and the processes that tests start, too
 ROOT = Path(__file__).parents[1]
+SERIES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def numbered_frame(number, height=64, width=96):

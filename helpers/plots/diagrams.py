@@ -2,10 +2,10 @@
 
 import numpy as np
 from matplotlib import patheffects
-from matplotlib.patches import Circle, Polygon, Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch, Polygon, Rectangle
 
 from helpers.plots.films import draw_answers
-from helpers.plots.style import ANSWER, INK, PALE, SPACE, TIME, _arrow, add_axes, new_figure
+from helpers.plots.style import ANSWER, INK, PALE, SPACE, TIME, add_axes, new_figure
 
 
 def residual_block(layers, shortcut="identity"):
@@ -42,6 +42,12 @@ def residual_block(layers, shortcut="identity"):
     axes.set_axis_off()
     figure.set_size_inches(9.6, 0.1 + 9.6 * 1.9 / (plus + 1.4))
     return figure
+
+
+def _arrow(axes, start, end):
+    axes.add_patch(
+        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, color=INK, lw=1.2, shrinkA=0, shrinkB=0)
+    )
 
 
 PARTS = {  # of a network: width and height of its box, for draw_network

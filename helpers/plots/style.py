@@ -8,7 +8,6 @@ import numpy as np
 from IPython.display import display
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 
 # Okabe and Ito's colours, which also those tell apart who do not see red or green.
@@ -95,9 +94,3 @@ def _in_few_colours(pixels, colours=192, common=12):
 def add_axes(figure, *where, **how):
     """Axes of a figure; `where` and `how` as for matplotlib's `add_subplot`."""
     return figure.add_subplot(*where, **how)
-
-
-def _arrow(axes, start, end):
-    axes.add_patch(
-        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, color=INK, lw=1.2, shrinkA=0, shrinkB=0)
-    )

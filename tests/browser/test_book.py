@@ -1,5 +1,6 @@
 """The site: built as `make book` builds it, from the stored notebooks alone, and read in a real browser."""
 
+import contextlib
 import functools
 import http.server
 import re
@@ -12,14 +13,13 @@ from urllib.parse import unquote, urljoin, urlsplit
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import ROOT, browser_page
+from conftest import ROOT, SERIES, browser_page
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
-NOTEBOOKS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks").glob("[01]*.ipynb"))
-SOLUTIONS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks" / "solutions").glob("*.ipynb"))
-NAMES = [path.with_suffix(".html").as_posix() for path in NOTEBOOKS + SOLUTIONS]
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+NAMES = [path.relative_to(ROOT).with_suffix(".html").as_posix() for path in SERIES + SOLUTIONS]
 PAGES = ["index.html", "CONTRIBUTING.html", "CHANGELOG.html", *NAMES]
 
 
@@ -50,12 +50,10 @@ def site(book):
 @pytest.fixture
 def open_page(chromium, site, request):
     """A function that opens a page of the site; whatever it misses, and every complaint in its console, is an error."""
-    contexts = []
+    stack = contextlib.ExitStack()
 
-    def open_one(name, width=1280, height=1000, scheme="light"):
-        context = browser_page(chromium, request, width, height, color_scheme=scheme)
-        page = context.__enter__()
-        contexts.append(context)
+    def open_one(name):
+        page = stack.enter_context(browser_page(chromium, request, width=1280, height=1000))
         page.complaints = []
         page.on(
             "console", lambda message: message.type in ("error", "warning") and page.complaints.append(message.text)
@@ -66,9 +64,8 @@ def open_page(chromium, site, request):
         page.wait_for_function("window.MathJax === undefined || window.MathJax.startup.promise")
         return page
 
-    yield open_one
-    for context in contexts:
-        context.__exit__(None, None, None)
+    with stack:
+        yield open_one
 
 
 class Links(HTMLParser):
@@ -172,10 +169,10 @@ def test_the_checker_sees_what_is_wrong(spoil, rule, open_page):
 def test_next_goes_through_the_series_and_previous_back(open_page):
     page = open_page("index.html")
     titles = []
-    for _ in NOTEBOOKS:
+    for _ in SERIES:
         page.locator("a.right-next").click()
         titles.append(page.locator("h1:visible").inner_text()[:2])
-    assert titles == [path.name[:2] for path in NOTEBOOKS]
+    assert titles == [path.name[:2] for path in SERIES]
     page.locator("a.left-prev").click()
     assert page.locator("h1:visible").inner_text().startswith(titles[-2])
 

@@ -15,14 +15,13 @@ import urllib.request
 import nbformat
 import psutil
 import pytest
-from conftest import ROOT, browser_page
+from conftest import ROOT, SERIES, browser_page
 from playwright.sync_api import expect
 
 from helpers import stickfigures, video
 
 pytestmark = pytest.mark.browser
 
-SERIES = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 # Bytes of a kernel and of what it starts; free notebook services give little more than two gigabytes. Three notebooks do
 # not fit yet, 10 because it runs trainings in processes of their own beside its kernel: this keeps them from growing.
 LIMIT, LIMITS = 2e9, {"10": 4e9, "11": 3.5e9, "13": 2.5e9}
@@ -126,10 +125,8 @@ def run_all(page, lab, capsys):
 
     def run(name):
         page.goto(f"{lab.address}/lab/workspaces/{name[:2]}/tree/notebooks/{name}")
-        deadline = time.monotonic() + 60
-        while not kernel_is_idle(lab.sessions(), name):  # before that JupyterLab would ask which kernel to take
-            assert time.monotonic() < deadline, "no kernel came"
-            time.sleep(0.5)
+        # Before there is a kernel JupyterLab would ask which one to take.
+        wait_until(lambda: kernel_is_idle(lab.sessions(), name), 60, "no kernel came")
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
         with Peak(lab.memory) as peak:
             page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -146,6 +143,14 @@ def run_all(page, lab, capsys):
     return run
 
 
+def wait_until(condition, seconds, complaint):
+    """Ask five times a second."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.2)
+
+
 def kernel_is_idle(sessions, name):
     return any(s["path"].endswith(name) and s["kernel"]["execution_state"] == "idle" for s in sessions)
 
@@ -156,10 +161,7 @@ def saved(page, lab, name):
     before = path.stat().st_mtime_ns
     page.get_by_role("menuitem", name="File", exact=True).click()
     page.get_by_text("Save Notebook", exact=True).click()
-    deadline = time.monotonic() + 30
-    while path.stat().st_mtime_ns == before:
-        assert time.monotonic() < deadline, "it was not saved"
-        time.sleep(0.2)
+    wait_until(lambda: path.stat().st_mtime_ns != before, 30, "it was not saved")
     page.wait_for_timeout(500)  # until it is written whole
     return nbformat.read(path, as_version=4)
 
@@ -200,20 +202,17 @@ def explorer(page, control=".widget-inline-hbox"):
     return found
 
 
-def move_everything(page, explorer):
+def move_everything(explorer):
     """Move every slider, button and list of an explorer by one step; each time something else must stand there."""
     moves = [(slider, press_on) for slider in explorer.locator(".noUi-handle").all()]
     moves += [(buttons, choose_another) for buttons in explorer.locator(".widget-toggle-buttons").all()]
     moves += [(choices, select_another) for choices in explorer.locator("select").all()]
     assert moves
     for control, move in moves:
-        before = shown(explorer)
+        seen = {"", shown(explorer)}
         control.scroll_into_view_if_needed()
         move(control)
-        deadline = time.monotonic() + 30
-        while shown(explorer) in (before, ""):
-            assert time.monotonic() < deadline, "it moved and nothing changed"
-            page.wait_for_timeout(100)
+        wait_until(lambda seen=seen: shown(explorer) not in seen, 30, "it moved and nothing changed")
         assert explorer.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
 
@@ -258,7 +257,7 @@ def slices(page):
     """01: the three lines of the slice explorer."""
     found = explorer(page)
     assert drag(page, "time", -5) == "27"
-    move_everything(page, found)
+    move_everything(found)
 
 
 def kernels(page):
@@ -270,7 +269,7 @@ def kernels(page):
     shows(r"parameters +183,680\n"), shows(r"halves +205\n")  # 205 (9 64 + 5 64)
     assert drag(page, "inplanes", -2) == "16"
     shows(r"parameters +45,936\n"), shows(r"halves +99\n")  # 99 (9 16 + 5 64)
-    move_everything(page, found)
+    move_everything(found)
 
 
 def factorisation(page):
@@ -283,7 +282,7 @@ def factorisation(page):
     assert drag(page, "speed", 6) == "4.00"  # so fast that two frames differ: black and white
     shows("to be exact: 2\n"), shows("left out with 6: 0%")
     assert drag(page, "filters", -5) == "1"
-    move_everything(page, found)
+    move_everything(found)
 
 
 def block(page):
@@ -294,7 +293,7 @@ def block(page):
     page.get_by_role("button", name="layer4", exact=True).click()
     assert drag(page, "frames", 16) == "32"
     shows(r"conv2\.0\.3 .* 512 x 4 x 7 x 7 ")
-    move_everything(page, found)
+    move_everything(found)
 
 
 def stages(page):
@@ -306,7 +305,7 @@ def stages(page):
     shows(r"layer4: 128 x 2 x 7 x 7\n.* sees 109 x 219 x 219 ")
     assert drag(page, "stage", 2) == "fc"
     shows(r"fc: 10\n")
-    move_everything(page, found)
+    move_everything(found)
 
 
 def family(page):
@@ -320,7 +319,7 @@ def family(page):
     shows(r"layer4 +512 x 1 x 7 x 7 ")
     page.get_by_role("button", name="34", exact=True).click()
     shows(r"whole +61,831,661 parameters")
-    move_everything(page, found)
+    move_everything(found)
 
 
 @pytest.fixture
@@ -383,7 +382,7 @@ def heat(page):
 WIDGETS = {"01": slices, "02": kernels, "03": factorisation, "04": block, "05": stages, "06": family, "11": heat}
 
 
-@pytest.mark.parametrize("name", SERIES)
+@pytest.mark.parametrize("name", [path.name for path in SERIES])
 def test_a_notebook_runs_and_its_widgets_move(name, page, run_all, upload):
     run_all(name)
     use = WIDGETS.get(name[:2], upload if name.startswith("08") else None)
