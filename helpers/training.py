@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from helpers import classify, folders, processes, weights
+from helpers import classify, folders, memory, processes, weights
 from helpers.video import VideoError
 
 
@@ -100,6 +100,7 @@ def train(
                 saved = {name: part.state_dict() for name, part in state.items()}
                 weights.write(dict(saved, settings=settings, history=history), checkpoint)
             print(_told(line, epochs, tests), flush=True)
+        memory.give_back()  # beside a notebook other processes may train
     return history
 
 

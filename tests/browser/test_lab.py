@@ -22,9 +22,8 @@ from helpers import stickfigures, video
 
 pytestmark = pytest.mark.browser
 
-# Bytes of a kernel and of what it starts; free notebook services give little more than two gigabytes. Three notebooks do
-# not fit yet, 10 because it runs trainings in processes of their own beside its kernel: this keeps them from growing.
-LIMIT, LIMITS = 2e9, {"10": 4e9, "11": 3.5e9, "13": 2.5e9}
+# Bytes of a kernel and of what it starts; free notebook services give little more.
+LIMIT = 2e9
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +135,7 @@ def run_all(page, lab, capsys):
             expect(status).to_have_attribute("data-status", "idle", timeout=600_000)
         with capsys.disabled():
             print(f"\n{name}: {peak.largest / 1e9:.2f} GB of memory at its peak", end=" ")
-        assert 1e8 < peak.largest < LIMITS.get(name[:2], LIMIT)
+        assert 1e8 < peak.largest < LIMIT
         check_cells(saved(page, lab, name))
         check_widths(page)
 
