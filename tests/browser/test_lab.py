@@ -80,11 +80,14 @@ class Lab:
 
     def memory(self):
         """Bytes of the kernels and of what they started; what processes share is counted once."""
-        total = 0
+        parts, total = set(), 0  # a set: a process that a kernel forks has the kernel's command line
         for kernel in self.server.children(recursive=True):
             with contextlib.suppress(psutil.Error):  # it may have ended meanwhile
                 if "ipykernel_launcher" in kernel.cmdline():
-                    total += sum(part.memory_full_info().pss for part in (kernel, *kernel.children(recursive=True)))
+                    parts |= {kernel, *kernel.children(recursive=True)}
+        for part in parts:
+            with contextlib.suppress(psutil.Error):
+                total += part.memory_full_info().pss
         return total
 
 
