@@ -81,7 +81,7 @@ class Conv2Plus1D(nn.Sequential):
 
 
 class Conv3DSimple(nn.Conv3d):
-    """A 3 x 3 x 3 convolution, built like `Conv2Plus1D`; `midplanes` is not needed. Built in notebook 06.
+    """A 3 x 3 x 3 convolution, built like `Conv2Plus1D`; `midplanes` is not needed. Built in notebook 08.
 
     (B, inplanes, T, H, W) to (B, planes, T', H', W'), where stride 2 halves T, H and W, rounding up.
     """
@@ -91,7 +91,7 @@ class Conv3DSimple(nn.Conv3d):
 
 
 class Conv3DNoTemporal(nn.Conv3d):
-    """A 1 x 3 x 3 convolution, each frame for itself, built like `Conv2Plus1D`. Built in notebook 06.
+    """A 1 x 3 x 3 convolution, each frame for itself, built like `Conv2Plus1D`. Built in notebook 08.
 
     (B, inplanes, T, H, W) to (B, planes, T, H', W'), where stride 2 halves H and W, rounding up, and leaves T.
     """
@@ -126,7 +126,7 @@ class R2Plus1dStem(nn.Sequential):
 class BasicStem(nn.Sequential):
     """The first layer of the 3D and 2D networks: one convolution of 7 x 7 pixels and `t` frames, stride 2 over space.
 
-    (B, channels, T, H, W) to (B, planes, T, H/2, W/2). Built in notebook 06.
+    (B, channels, T, H, W) to (B, planes, T, H/2, W/2). Built in notebook 08.
     """
 
     def __init__(self, planes=64, t=3, channels=3):
@@ -139,7 +139,7 @@ class BasicStem(nn.Sequential):
 
 
 class R2DStem(BasicStem):
-    """The first layer of R2D, for which a clip of L frames is one picture of 3L channels. Built in notebook 06.
+    """The first layer of R2D, for which a clip of L frames is one picture of 3L channels. Built in notebook 08.
 
     (B, 3, frames, H, W) to (B, planes, 1, H/2, W/2).
     """

@@ -312,7 +312,7 @@ def r2plus1d_18(answer):
 
 
 def group_kinds(answer):
-    """Notebook 06: the kinds of stem and groups of a mixed network, "2D" or "3D", from its name, "mc3" or "rmc3"."""
+    """Notebook 08: the kinds of stem and groups of a mixed network, "2D" or "3D", from its name, "mc3" or "rmc3"."""
 
     def attempt():
         assert list(answer("mc2")) == ["3D", "2D", "2D", "2D", "2D"], (
@@ -328,7 +328,7 @@ def group_kinds(answer):
 
 
 def frames_left(answer):
-    """Notebook 06: how many frames are left in the last map, from the five kinds of a network and the frames of its clip."""
+    """Notebook 08: how many frames are left in the last map, from the five kinds of a network and the frames of its clip."""
 
     def attempt():
         assert answer(FAMILY["r3d"], 16) == 2, "Three groups of R3D stride by 2 over time: 16, 8, 4, 2."
@@ -346,7 +346,7 @@ def frames_left(answer):
 
 
 def mend(answer):
-    """Notebook 07: a state dict with the names that fit a network, when all of them have one wrong prefix or none."""
+    """Notebook 06: a state dict with the names that fit a network, when all of them have one wrong prefix or none."""
 
     def attempt():
         network = nn.Sequential(nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4), nn.Sequential(nn.Linear(4, 2)))
@@ -366,7 +366,7 @@ def mend(answer):
 
 
 def load_features(answer):
-    """Notebook 07: load all but fc.weight and fc.bias into a network; ValueError if any other name does not fit."""
+    """Notebook 06: load all but fc.weight and fc.bias into a network; ValueError if any other name does not fit."""
 
     def attempt():
         generator = torch.Generator().manual_seed(0)
@@ -403,7 +403,7 @@ def load_features(answer):
 
 
 def protocol_starts(answer):
-    """Notebook 08: at which frames torchvision's five clips of 16 begin, given how many frames a video has."""
+    """Notebook 07: at which frames torchvision's five clips of 16 begin, given how many frames a video has."""
 
     def attempt():
         assert list(answer(16)) == [0] * 5, "A video of 16 frames has one clip, from frame 0; it is taken five times."
@@ -418,7 +418,7 @@ def protocol_starts(answer):
 
 
 def vote(answer):
-    """Notebook 08: the answer for a video from the logits of its clips (clips, classes), an index."""
+    """Notebook 07: the answer for a video from the logits of its clips (clips, classes), an index."""
 
     def attempt():
         alone = torch.tensor([[1.0, 3.0, 2.0]])
@@ -494,7 +494,7 @@ def order_matters(answer):
 
 
 def on_both_sides(answer):
-    """Notebook 10: recordings that stand in two lists of names as UCF101 gives them."""
+    """Notebook 12: recordings that stand in two lists of names as UCF101 gives them."""
 
     def attempt():
         given = answer(
@@ -514,7 +514,7 @@ def on_both_sides(answer):
 
 
 def accumulate(answer):
-    """Notebook 10: the gradient of a whole batch, from its parts."""
+    """Notebook 12: the gradient of a whole batch, from its parts."""
 
     def attempt():
         with torch.random.fork_rng(devices=[]):
@@ -602,7 +602,7 @@ def pointing_game(answer):
 
 
 def frames_seen(answer):
-    """Notebook 12: over how many frames one number of the last layer reaches, from the extents and strides of all layers."""
+    """Notebook 10: over how many frames one number of the last layer reaches, from the extents and strides of all layers."""
 
     def attempt():
         assert answer((4, 2, 2), (2, 2, 2)) == 10, "Slow fusion's third layer sees ten frames."
@@ -627,7 +627,7 @@ def frames_seen(answer):
 
 
 def settled(answer):
-    """Notebook 12: from logits (T, classes) the frame from which on the answer stays the same."""
+    """Notebook 10: from logits (T, classes) the frame from which on the answer stays the same."""
 
     def attempt():
         def logits(*answers):

@@ -1,4 +1,4 @@
-"""From a video file to what happens in it. Built in notebook 08; `python -m helpers.classify FILE...` does the same."""
+"""From a video file to what happens in it. Built in notebook 07; `python -m helpers.classify FILE...` does the same."""
 
 import argparse
 import itertools

@@ -1,4 +1,4 @@
-"""A folder of videos, a folder in it for each class, as clips to train on and to test with. See notebook 10.
+"""A folder of videos, a folder in it for each class, as clips to train on and to test with. See notebook 12.
 
 Clips are uint8 (T, H, W, 3) when they are cut, float (3, T, side, side) when they are given.
 """
@@ -90,7 +90,7 @@ def split(videos, share=0.25, seed=0):
 
     Videos that were cut from one recording look alike, so they must not stand on both sides. Where names tell, as those of
     UCF101 do (`v_Archery_g03_c01.avi` is cut 1 of recording 3), recordings are set aside whole. Where they do not, every
-    file counts as a recording, and only you know better. Built in notebook 10.
+    file counts as a recording, and only you know better. Built in notebook 12.
 
     Args:
         videos: of `look_through`.
@@ -126,7 +126,7 @@ def recording(path):
 def random_crop(clip, side, generator):
     """Cut a square of `side` pixels out of the same random place of every frame; (T, H, W, 3) to (T, side, side, 3).
 
-    Built in notebook 10.
+    Built in notebook 12.
     """
     height, width = clip.shape[1:3]
     top = generator.integers(0, height - side, endpoint=True)

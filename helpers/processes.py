@@ -1,7 +1,7 @@
 """Several processes that train one network, as torchrun starts them. Without torchrun there is one, which is the first.
 
 torchrun tells each process its number and how to meet the others through environment variables; gloo carries gradients
-between CPUs, nccl between GPUs. See notebook 10.
+between CPUs, nccl between GPUs. See notebook 12.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """How long something takes, measured so that the number means something; and a network prepared to take less.
 
-Built in notebooks 08 and 13.
+Built in notebooks 07 and 13.
 """
 
 import copy

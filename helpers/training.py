@@ -5,7 +5,7 @@ clips, and with it every batch, and what the augmentation does to each clip. A r
 therefore ends with the same weights as one that was not.
 
 Started by torchrun, the same loop runs in several processes (DistributedDataParallel): each takes its part of every batch.
-The loop is built in notebook 09; the rest, and `python -m helpers.training FOLDER`, in notebook 10.
+The loop is built in notebook 09; the rest, and `python -m helpers.training FOLDER`, in notebook 12.
 
 All is float32. Under bfloat16 autocast torch 2.15 gives infinite gradients on a CPU, for convolutions over time where a map
 has two frames left, as that of layer4 has at 16 frames.
@@ -161,7 +161,7 @@ def mirror(clip, generator):
 def learn(network):
     """Put a network in train mode, but for the batch norms that are frozen: they keep their statistics, too.
 
-    Built in notebook 10.
+    Built in notebook 12.
     """
     network.train()
     for module in network.modules():
@@ -170,12 +170,12 @@ def learn(network):
 
 
 def replace_head(network, classes):
-    """Give a network a new last layer, for other classes. Built in notebook 10."""
+    """Give a network a new last layer, for other classes. Built in notebook 12."""
     network.fc = nn.Linear(network.fc.in_features, classes).to(network.fc.weight.device)
 
 
 def freeze(network):
-    """Let only the last layer learn; `network.requires_grad_()` undoes it. Built in notebook 10."""
+    """Let only the last layer learn; `network.requires_grad_()` undoes it. Built in notebook 12."""
     network.requires_grad_(False)
     network.fc.requires_grad_(True)
 
@@ -188,7 +188,7 @@ def class_weights(labels, classes):
         classes: how many there are, each at least once in `labels`.
 
     Returns:
-        A float tensor (classes,). Built in notebook 10.
+        A float tensor (classes,). Built in notebook 12.
     """
     counts = torch.bincount(torch.as_tensor(labels), minlength=classes)
     return counts.sum() / (classes * counts)

@@ -1,4 +1,4 @@
-"""Trained networks by name: the network, its labels and its preprocessing together. See notebook 07.
+"""Trained networks by name: the network, its labels and its preprocessing together. See notebook 06.
 
 Weights without the labels that they were trained with are numbers without a meaning, and weights fed with clips that
 were scaled in another way give wrong answers without a warning. So the three come as one.

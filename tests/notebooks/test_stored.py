@@ -30,12 +30,12 @@ TWINS = {
         "helpers.networks": ["VideoResNet", "group", "initialise"],
         "helpers.blocks": ["receptive_field", "kept_for_training"],
     },
-    "06_meet_the_family.ipynb": {"helpers.blocks": ["Conv3DSimple", "Conv3DNoTemporal", "BasicStem", "R2DStem"]},
-    "08_classify_a_clip.ipynb": {"helpers.classify": ["best_device", "top"], "helpers.speed": ["seconds", "_wait_for"]},
+    "08_meet_the_family.ipynb": {"helpers.blocks": ["Conv3DSimple", "Conv3DNoTemporal", "BasicStem", "R2DStem"]},
+    "07_classify_a_clip.ipynb": {"helpers.classify": ["best_device", "top"], "helpers.speed": ["seconds", "_wait_for"]},
     "09_train_r3d_against_r2plus1d.ipynb": {
         "helpers.training": ["batches", "train_epoch", "predict", "accuracy", "mirror"],
     },
-    "10_fine_tune_on_your_own_clips.ipynb": {
+    "12_fine_tune_on_your_own_clips.ipynb": {
         "helpers.folders": ["split", "random_crop"],
         "helpers.training": ["replace_head", "freeze", "learn", "class_weights"],
     },

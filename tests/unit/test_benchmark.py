@@ -101,7 +101,7 @@ def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
 
 
 def test_the_readme_quotes_the_stored_table():
-    rows = {row["title"]: row for row in json.loads((ROOT / "notebooks/runs/13_benchmark.json").read_text())["rows"]}
+    rows = {row["title"]: row for row in json.loads((ROOT / "notebooks/runs/speed_benchmark.json").read_text())["rows"]}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for title in ("one clip", "eight clips at once", "file to label, 5 clips", "training step of 4 clips"):
         single, half = (rows[f"{title}, {dtype}"]["ratio"] for dtype in ("float32", "bfloat16"))

@@ -186,7 +186,7 @@ def test_a_bad_file_is_named_without_json(tmp_path, capsys):
 def test_a_real_clip_is_read_and_gets_a_foolish_answer(real_clips, pretrained):
     answers = classify.classify(real_clips / "v_SoccerJuggling_g23_c01.avi", pretrained)
     assert {answer.label for answer in answers} <= set(stickfigures.ACTIONS)  # it knows no other answer
-    assert answers[0].label == "jumping jacks"  # as notebook 08 tells
+    assert answers[0].label == "jumping jacks"  # as notebook 07 tells
 
 
 def test_environment_of_the_tests():

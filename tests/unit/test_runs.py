@@ -11,7 +11,7 @@ from helpers import runs
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder like notebooks/runs, with one notebook beside it."""
-    (tmp_path / "09_train.ipynb").touch()
+    (tmp_path / "compare_train.ipynb").touch()
     monkeypatch.setattr(runs, "FOLDER", tmp_path / "runs")
     monkeypatch.delenv("VIDEO_RESNET_FULL", raising=False)
     return tmp_path / "runs"
@@ -24,24 +24,24 @@ def test_a_run_is_made_only_when_asked_and_only_once(folder, monkeypatch):
         calls.append((seed, clips))
         return dict(error=seed / clips)
 
-    with pytest.raises(runs.MissingRun, match="09_a.json is not in .*VIDEO_RESNET_FULL=1 makes"):
-        runs.stored("09_a", make, seed=1, clips=4)
+    with pytest.raises(runs.MissingRun, match="compare_a.json is not in .*VIDEO_RESNET_FULL=1 makes"):
+        runs.stored("compare_a", make, seed=1, clips=4)
     assert calls == [] and not folder.exists()
     monkeypatch.setenv("VIDEO_RESNET_FULL", "1")
-    made = runs.stored("09_a", make, seed=1, clips=4)
+    made = runs.stored("compare_a", make, seed=1, clips=4)
     monkeypatch.setenv("VIDEO_RESNET_FULL", "0")
-    again = runs.stored("09_a", make, seed=1, clips=4)
+    again = runs.stored("compare_a", make, seed=1, clips=4)
     assert calls == [(1, 4)] and made == again and made["error"] == 0.25
-    assert "VIDEO_RESNET_FULL=1 jupyter execute notebooks/09_train.ipynb" in made["command"]
-    assert [path.name for path in folder.iterdir()] == ["09_a.json"]
+    assert "VIDEO_RESNET_FULL=1 jupyter execute notebooks/compare_train.ipynb" in made["command"]
+    assert [path.name for path in folder.iterdir()] == ["compare_a.json"]
     with pytest.raises(ValueError, match="is of a run with .*delete it"):
-        runs.stored("09_a", make, seed=2, clips=4)
+        runs.stored("compare_a", make, seed=2, clips=4)
 
 
 def test_a_run_that_fails_leaves_nothing(folder, monkeypatch):
     monkeypatch.setenv("VIDEO_RESNET_FULL", "1")
     with pytest.raises(ZeroDivisionError):
-        runs.stored("09_a", lambda: 1 / 0)
+        runs.stored("compare_a", lambda: 1 / 0)
     assert not folder.exists()
 
 
