@@ -42,7 +42,7 @@ def output_size(n, kernel, stride, padding):
     return (n + 2 * padding - kernel) // stride + 1
 
 
-def cost(kind, inplanes, planes, t=3, d=3, stride=1, frames=16, size=56):
+def conv_cost(kind, inplanes, planes, t=3, d=3, stride=1, frames=16, size=56):
     """Parameters, multiply-adds and output of a convolution without bias, padded by half its kernel. Built in notebook 02.
 
     Args:
@@ -231,7 +231,7 @@ def summary(module, shape):
     return layers
 
 
-def randomise(network):
+def randomize_batchnorm_(network):
     """Give every batch norm in a network random weights and statistics, from 0.5 to 1.5; built in notebook 03.
 
     Fresh batch norms do almost nothing, so that two networks may seem equal that are not.
@@ -256,7 +256,7 @@ def receptive_field(module):
     return tuple(field)
 
 
-def kept_for_training(layer):
+def activation_bytes(layer):
     """How many bytes of one clip a `Layer` keeps until the gradients come by, in float32. Built in notebook 05.
 
     A convolution's output is kept for the batch norm after it, a ReLU's for the convolution after that. The batch norm's

@@ -4,15 +4,17 @@ import argparse
 import itertools
 import json
 import platform
+import statistics
 import sys
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from helpers import results, scaling, speed, video, weights
+from helpers import video, weights
 
 # What torch says when a device has too little memory, and when MPS lacks 3D convolutions.
 OUT_OF_MEMORY = (
@@ -26,7 +28,7 @@ NOT_ON_MPS = ("not supported on MPS", "only supported on MPS", "for the MPS devi
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """One label and the share that the network gives it, 0 to 1."""
 
     label: str
@@ -36,7 +38,7 @@ class Answer(NamedTuple):
         return f"{self.probability:7.1%}  {self.label}"
 
 
-def best_device():
+def get_device():
     """CUDA where there is one, else Apple's MPS if it can do 3D convolutions, else the CPU; the CPU if VIDEO_RESNET_OFFLINE=1."""
     if weights.offline():
         return torch.device("cpu")
@@ -74,18 +76,43 @@ def _cpu_name():
         return platform.processor() or platform.machine()
 
 
+def median_time(function, device, repeats=5):
+    """The median of how long a function takes, after one call that does not count.
+
+    Args:
+        function: without arguments.
+        device: on which it computes. A GPU returns before it has finished, so the clock waits for it.
+        repeats: how many calls are measured.
+    """
+    taken = []
+    for _ in range(repeats + 1):
+        _wait_for(device)
+        begun = time.perf_counter()
+        function()
+        _wait_for(device)
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken[1:])
+
+
+def _wait_for(device):
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+    elif torch.device(device).type == "mps":
+        torch.mps.synchronize()
+
+
 class Runner:
     """A network on a device, which makes do: with less memory, and with a device that cannot run it; and says so.
 
     Args:
         network: in eval mode; it is moved to the device.
-        device: by default `best_device()`.
+        device: by default `get_device()`.
         dtype: torch.float32, or torch.bfloat16 or torch.float16 for half precision, by autocast.
         batch: how many clips at once; by default 1 on a CPU, where more are not faster, and 8 elsewhere.
     """
 
     def __init__(self, network, device=None, dtype=torch.float32, batch=None):
-        self.device = torch.device(device or best_device())
+        self.device = torch.device(device or get_device())
         self.dtype = dtype
         self.batch = batch or (1 if self.device.type == "cpu" else 8)
         self.network = network.to(self.device)
@@ -128,7 +155,17 @@ class Runner:
         return []
 
 
-def by_clip(pretrained, clips, device=None, dtype=torch.float32):
+def ahead(items):
+    """The same items, in order; while one is used, the next is in the making, in a thread."""
+    items, end = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield item
+
+
+def predict_clips(pretrained, clips, device=None, dtype=torch.float32):
     """For each clip the softmax of the network's logits.
 
     Args:
@@ -147,17 +184,17 @@ def _shares(runner, clips):
     return (logits.softmax(0) for logits in runner.logits(clips))
 
 
-def probabilities(pretrained, clips, device=None, dtype=torch.float32):
-    """The mean of `by_clip`: what a network says to a video, of which it has seen these clips; (labels,)."""
-    return torch.stack(list(by_clip(pretrained, clips, device, dtype))).mean(0)
+def average_probs(pretrained, clips, device=None, dtype=torch.float32):
+    """The mean of `predict_clips`: what a network says to a video, of which it has seen these clips; (labels,)."""
+    return torch.stack(list(predict_clips(pretrained, clips, device, dtype))).mean(0)
 
 
-def over_time(path, pretrained, step=8, device=None, dtype=torch.float32):
+def predict_stream(path, pretrained, step=8, device=None, dtype=torch.float32):
     """What happens when: a video of any length, decoded once and classified as it comes.
 
     Args:
         path: a video file.
-        pretrained, device, dtype: as for `by_clip`.
+        pretrained, device, dtype: as for `predict_clips`.
         step: a clip begins every so many frames.
 
     Yields:
@@ -168,18 +205,18 @@ def over_time(path, pretrained, step=8, device=None, dtype=torch.float32):
         ValueError: the weights have no labels.
     """
     _refuse_without_labels(pretrained)
-    starts, clips = deque(), video.stream_clips(path, pretrained.frames, pretrained.rate, step)
+    starts, clips = deque(), video.stream_clips(path, pretrained.frames, pretrained.fps, step)
 
     def noted():
         for start, clip in clips:
             starts.append(start)
             yield clip
 
-    for shares in by_clip(pretrained, noted(), device, dtype):
+    for shares in predict_clips(pretrained, noted(), device, dtype):
         yield starts.popleft(), shares
 
 
-class Stretch(NamedTuple):
+class Segment(NamedTuple):
     """A part of a video in which one answer holds."""
 
     start: float  #: seconds
@@ -191,8 +228,8 @@ class Stretch(NamedTuple):
         return f"{self.start:7.1f} to {self.end:6.1f} s {self.probability:7.1%}  {self.label}"
 
 
-def stretches(rows, labels, clip_seconds):
-    """Join the answers of `over_time` where the same label is the best of clips in a row.
+def segments(rows, labels, clip_seconds):
+    """Join the answers of `predict_stream` where the same label is the best of clips in a row.
 
     Args:
         rows: pairs of a start and of shares, in the order of time.
@@ -200,7 +237,7 @@ def stretches(rows, labels, clip_seconds):
         clip_seconds: how long a clip is. An answer holds around the middle of its clip, half way to the next one's.
 
     Returns:
-        A list of `Stretch`, without gaps.
+        A list of `Segment`, without gaps.
     """
     if not rows:
         return []
@@ -211,12 +248,12 @@ def stretches(rows, labels, clip_seconds):
     for k in range(1, len(rows) + 1):
         if k == len(rows) or best[k] != best[first]:
             mean = float(torch.stack(shares[first:k])[:, best[first]].mean())
-            found.append(Stretch(borders[first], borders[k], labels[best[first]], mean))
+            found.append(Segment(borders[first], borders[k], labels[best[first]], mean))
             first = k
     return found
 
 
-def protocol(path, pretrained, device=None, dtype=torch.float32):
+def evaluate_torchvision_protocol(path, pretrained, device=None, dtype=torch.float32):
     """A video judged as torchvision judges those by which it publishes accuracies: five clips, softmaxes summed.
 
     Returns:
@@ -225,15 +262,15 @@ def protocol(path, pretrained, device=None, dtype=torch.float32):
     Raises:
         video.VideoError: the file cannot be read.
     """
-    clips = video.protocol_clips(path, 5, pretrained.frames, pretrained.rate)
-    return torch.stack(list(by_clip(pretrained, clips, device, dtype)))
+    clips = video.protocol_clips(path, 5, pretrained.frames, pretrained.fps)
+    return torch.stack(list(predict_clips(pretrained, clips, device, dtype)))
 
 
-def features(pretrained, clips, device=None):
+def extract_features(pretrained, clips, device=None):
     """What a network knows of clips before its last layer: the means of the last maps, for networks of one's own.
 
     Args:
-        pretrained, clips, device: as for `by_clip`.
+        pretrained, clips, device: as for `predict_clips`.
 
     Returns:
         A float tensor (clips, channels) on the CPU.
@@ -252,14 +289,14 @@ def features(pretrained, clips, device=None):
     return torch.stack(list(runner.logits(pretrained.preprocess(clip) for clip in clips)))
 
 
-def top(shares, labels, k=5):
-    """The `k` labels with the largest shares, largest first, as a list of `Answer`."""
+def top_k(shares, labels, k=5):
+    """The `k` labels with the largest shares, largest first, as a list of `Prediction`."""
     best = shares.topk(min(k, len(labels)))
     pairs = zip(best.indices.tolist(), best.values.tolist())
-    return [Answer(labels[index], share) for index, share in pairs]
+    return [Prediction(labels[index], share) for index, share in pairs]
 
 
-class FileClassifier:
+class VideoClassifier:
     """From a file to its best answers, averaged over clips spread over its length; made once for any number of files.
 
     Args:
@@ -267,7 +304,7 @@ class FileClassifier:
         clips: how many of a video; one is taken from the beginning.
         k: how many answers.
         device, dtype: as for `Runner`.
-        fast: frames are scaled while they are converted, and the network is one of `speed.prepare`: what comes out differs
+        fast: frames are scaled while they are converted, and the network is one of `inference.optimize_for_inference`: what comes out differs
             in the third digit of a share. See notebook 13.
 
     Raises:
@@ -280,15 +317,20 @@ class FileClassifier:
         precision = str(dtype).removeprefix("torch.")
         self.how = dict(weights=pretrained.name, clips=clips, top=k, precision=precision, fast=fast)
         network = pretrained.network
-        if fast:  # which takes and gives float32, whatever it computes in
-            device, side = torch.device(device or best_device()), pretrained.side
-            network = speed.prepare(network.to(device), dtype, (3, pretrained.frames, side, side))
+        if fast:
+            from helpers.scale import inference
+
+            # which takes and gives float32, whatever it computes in
+            device, crop_size = torch.device(device or get_device()), pretrained.crop_size
+            network = inference.optimize_for_inference(
+                network.to(device), dtype, (3, pretrained.frames, crop_size, crop_size)
+            )
             dtype = torch.float32
         self.runner = Runner(network, device, dtype)
 
     def classify(self, path):
-        """A list of `Answer`, best first; while one clip is classified, the next is decoded. VideoError: it cannot be read."""
-        return self._best(scaling.ahead(self._read(path)))
+        """A list of `Prediction`, best first; while one clip is classified, the next is decoded. VideoError: it cannot be read."""
+        return self._best(ahead(self._read(path)))
 
     def read(self, path):
         """The clips of a file, preprocessed, or the `video.VideoError` that says why there are none."""
@@ -304,58 +346,62 @@ class FileClassifier:
         return dict(answers=[answer._asdict() for answer in self._best(seen)])
 
     def _read(self, path):
-        where = path, self.clips, self.pretrained.frames, self.pretrained.rate
+        where = path, self.clips, self.pretrained.frames, self.pretrained.fps
         if self.fast:
-            return scaling.read_clips(*where, self.pretrained.side)
+            from helpers.scale import preprocessing
+
+            return preprocessing.read_clips(*where, self.pretrained.crop_size)
         return map(self.pretrained.preprocess, video.read_clips(*where))
 
     def _best(self, clips):
         shares = torch.stack(list(_shares(self.runner, clips))).mean(0)
-        return top(shares, self.pretrained.labels, self.how["top"])
+        return top_k(shares, self.pretrained.labels, self.how["top"])
 
 
-def classify(path, pretrained, clips=5, k=5, device=None, dtype=torch.float32, fast=False):
-    """What happens in a video: its best answers; see `FileClassifier` for the arguments.
+def predict_video(path, pretrained, clips=5, k=5, device=None, dtype=torch.float32, fast=False):
+    """What happens in a video: its best answers; see `VideoClassifier` for the arguments.
 
     Args:
         path: a video file.
 
     Returns:
-        A list of `Answer`, best first.
+        A list of `Prediction`, best first.
 
     Raises:
         video.VideoError: the file cannot be read.
         ValueError: the weights have no labels.
     """
-    return FileClassifier(pretrained, clips, k, device, dtype, fast).classify(path)
+    return VideoClassifier(pretrained, clips, k, device, dtype, fast).classify(path)
 
 
 def classify_folder(folder, out, pretrained, clips=5, k=5, device=None, dtype=torch.float32, fast=False):
-    """Classify every file below a folder; see `results.collect` for the file of rows, and for how a killed run goes on.
+    """Classify every file below a folder; see `folder_job.collect` for the file of rows, and for how a killed run goes on.
 
     A row holds file, weights, clips, top, precision, fast, and either answers, best first, or error, why there are none.
 
     Args:
         folder: with videos, at any depth.
         out: the file of rows.
-        pretrained, clips, k, device, dtype, fast: as for `FileClassifier`.
+        pretrained, clips, k, device, dtype, fast: as for `VideoClassifier`.
 
     Yields:
-        A `results.Progress` at the beginning and after each file. While one is classified the next are decoded.
+        A `folder_job.Progress` at the beginning and after each file. While one is classified the next are decoded.
 
     Raises:
-        NotADirectoryError, ValueError, OSError: as `results.collect`.
+        NotADirectoryError, ValueError, OSError: as `folder_job.collect`.
         ValueError: the weights have no labels.
     """
-    classifier = FileClassifier(pretrained, clips, k, device, dtype, fast)
-    yield from results.write_rows(folder, out, classifier.how, classifier.read, classifier.answer)
+    classifier = VideoClassifier(pretrained, clips, k, device, dtype, fast)
+    from helpers.scale import folder as folder_job
+
+    yield from folder_job.write_rows(folder, out, classifier.how, classifier.read, classifier.answer)
 
 
 def _refuse_without_labels(pretrained):
     if pretrained.labels is None:
         raise ValueError(
             f"{pretrained.name} has no labels: nobody has published what its classes are. It is good for features, "
-            "to train a last layer of your own on: classify.features(...)"
+            "to train a last layer of your own on: classify.extract_features(...)"
         )
 
 
@@ -380,9 +426,9 @@ def main(arguments=None):
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--out", help="for a folder of any size: the file to which a row for each video is added")
     options = parser.parse_args(arguments)
-    if options.out and (len(options.files) > 1 or options.over_time):
+    if options.out and (len(options.files) > 1 or options.predict_stream):
         parser.error("--out goes with one folder, and not with --over-time")
-    if options.fast and options.over_time:
+    if options.fast and options.predict_stream:
         parser.error("--fast does not go with --over-time")
     for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end the run
         if hasattr(stream, "reconfigure"):
@@ -398,10 +444,10 @@ def main(arguments=None):
     if options.out:
         return follow(classify_folder(*options.files, options.out, pretrained, *_how(options)), options.out)
     failed = 0
-    classifier = None if options.over_time else FileClassifier(pretrained, *_how(options))
+    classifier = None if options.predict_stream else VideoClassifier(pretrained, *_how(options))
     for file in options.files:
         try:
-            if options.over_time:
+            if options.predict_stream:
                 _print_stretches(file, pretrained, options)
                 continue
             answers = classifier.classify(file)
@@ -424,22 +470,22 @@ def _print_answers(file, pretrained, options, answers):
 
 
 def _how(options):
-    """What `FileClassifier` takes after the weights."""
+    """What `VideoClassifier` takes after the weights."""
     return options.clips, options.top, options.device, getattr(torch, options.precision), options.fast
 
 
 def _print_stretches(file, pretrained, options):
     rows, seconds, dtype = [], video.probe(file).seconds, getattr(torch, options.precision)
-    for start, shares in over_time(file, pretrained, device=options.device, dtype=dtype):
+    for start, shares in predict_stream(file, pretrained, device=options.device, dtype=dtype):
         rows.append((start, shares))
         if sys.stderr.isatty():
             print(f"\r{file}: {start:.0f} of {seconds:.0f} s", end="", file=sys.stderr, flush=True)
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    found = stretches(rows, pretrained.labels, pretrained.frames / pretrained.rate)
+    found = segments(rows, pretrained.labels, pretrained.frames / pretrained.fps)
     if options.json:
         row = {"file": file, "weights": pretrained.name}
-        print(json.dumps(row | {"stretches": [stretch._asdict() for stretch in found]}), flush=True)
+        print(json.dumps(row | {"segments": [stretch._asdict() for stretch in found]}), flush=True)
     else:
         print(f"\n{file}", *found, sep="\n", flush=True)
 
@@ -448,7 +494,7 @@ def follow(run, out):
     """Go through a run over a folder, telling how far it is every ten seconds, or all the time on a terminal.
 
     Args:
-        run: a generator of `results.Progress`.
+        run: a generator of `folder_job.Progress`.
         out: where its rows are.
 
     Returns:

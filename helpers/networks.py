@@ -50,13 +50,13 @@ class VideoResNet(nn.Module):
         super().__init__()
         first, second, third, fourth = convolutions
         self.stem = stem
-        self.layer1 = group(first, width, width, layers[0], 1, paper_widths)
-        self.layer2 = group(second, width, 2 * width, layers[1], 2, paper_widths)
-        self.layer3 = group(third, 2 * width, 4 * width, layers[2], 2, paper_widths)
-        self.layer4 = group(fourth, 4 * width, 8 * width, layers[3], 2, paper_widths)
+        self.layer1 = make_stage(first, width, width, layers[0], 1, paper_widths)
+        self.layer2 = make_stage(second, width, 2 * width, layers[1], 2, paper_widths)
+        self.layer3 = make_stage(third, 2 * width, 4 * width, layers[2], 2, paper_widths)
+        self.layer4 = make_stage(fourth, 4 * width, 8 * width, layers[3], 2, paper_widths)
         self.avgpool = nn.AdaptiveAvgPool3d(1)
         self.fc = nn.Linear(8 * width, num_classes)
-        self.apply(initialise)
+        self.apply(initialize_weights)
 
     def forward(self, x):  # (B, 3, T, H, W); for R(2+1)D and 16 x 112 x 112:
         x = self.stem(x)  # (B, 64, 16, 56, 56)
@@ -68,7 +68,7 @@ class VideoResNet(nn.Module):
         return self.fc(x)  # (B, num_classes)
 
 
-def group(convolution, inplanes, planes, blocks, stride, paper_widths=False):
+def make_stage(convolution, inplanes, planes, blocks, stride, paper_widths=False):
     """So many residual blocks in a row, of which the first strides and changes the channels. Built in notebook 05."""
     projection = None
     if stride != 1:
@@ -80,7 +80,7 @@ def group(convolution, inplanes, planes, blocks, stride, paper_widths=False):
     return nn.Sequential(first, *rest)
 
 
-def initialise(module):
+def initialize_weights(module):
     """Set the weights of one module as He et al. (arXiv 1502.01852) do, and torchvision. Built in notebook 05."""
     if isinstance(module, nn.Conv3d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -159,6 +159,6 @@ r3d_18, r3d_34 = NETWORKS["r3d_18"], NETWORKS["r3d_34"]
 r2plus1d_18, r2plus1d_34 = NETWORKS["r2plus1d_18"], NETWORKS["r2plus1d_34"]
 
 
-def parameters(network):
+def count_parameters(network):
     """How many trainable numbers a network holds."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -341,5 +341,5 @@ class StickFigures(torch.utils.data.Dataset):
             raise IndexError(f"clip {index} of {self.clips}")
         label = index % len(self.actions)
         partner = index - 1 if self.paired and self.actions[label] in REVERSE_OF else index
-        clip = torch.from_numpy(scene(self.actions[label], self.seed, partner, **self.settings).film.copy())
+        clip = torch.from_numpy(scene(self.actions[label], self.seed, partner, **self.settings).frames.copy())
         return (self.transform(clip) if self.transform else clip), label

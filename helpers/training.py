@@ -12,17 +12,26 @@ has two frames left, as that of layer4 has at 16 frames.
 """
 
 import argparse
+import contextlib
+import ctypes
+import gc
+import json
 import os
+import platform
 import sys
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import torch
+import torchvision
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from helpers import classify, folders, memory, processes, weights
+from helpers import classify, datasets, processes, training, weights
+from helpers.classify import device_name
+from helpers.transforms import random_horizontal_flip
 from helpers.video import VideoError
 
 
@@ -43,7 +52,7 @@ def train(
         lr: the highest learning rate, reached after 30 % of the run.
         batch_size: of a step, over all processes together.
         class_weights: how much a mistake counts, for each class, (classes,); None for all alike.
-        augment: a function of (clip, generator), `mirror` for one; the generator is numpy's.
+        augment: a function of (clip, generator), `random_horizontal_flip` for one; the generator is numpy's.
         checkpoint: a file to write after each epoch and to go on from where it exists; None for neither.
         about: a text that tells the clips from others, kept in the checkpoint: it goes on only for the same text.
         workers: processes that prepare clips while the network trains, each at most two batches ahead; none by default.
@@ -80,14 +89,16 @@ def train(
     history = _resume(checkpoint, state, settings) if checkpoint else []
 
     epochs_left = range(len(history), epochs)
-    order = (batch for epoch in epochs_left for batch in _part(batches(len(train_set), batch_size, seed, epoch), epoch))
+    order = (
+        batch for epoch in epochs_left for batch in _part(epoch_batches(len(train_set), batch_size, seed, epoch), epoch)
+    )
     clips = _Augmented(train_set, augment, seed)
     # One loader for all epochs, so that its workers go on while the network is tried.
     loader = iter(DataLoader(clips, batch_sampler=order, num_workers=workers)) if epochs_left else None
     for epoch in epochs_left:
         started = time.perf_counter()
         torch.manual_seed(seed * 100_003 + epoch)  # for networks with dropout
-        learn(network)
+        set_train_mode(network)
         sums = train_epoch(model, _some(loader, steps), optimizer, schedule, loss_of, device)
         trained_for = time.perf_counter() - started
         loss, right, clips_seen, waited = processes.add_up(sums, device)
@@ -98,9 +109,9 @@ def train(
         if processes.rank() == 0:
             if checkpoint:
                 saved = {name: part.state_dict() for name, part in state.items()}
-                weights.write(dict(saved, settings=settings, history=history), checkpoint)
+                weights.save_atomically(dict(saved, settings=settings, history=history), checkpoint)
             print(_told(line, epochs, tests), flush=True)
-        memory.give_back()  # beside a notebook other processes may train
+        training.malloc_trim()  # beside a notebook other processes may train
     return history
 
 
@@ -128,7 +139,7 @@ def train_epoch(network, loader, optimizer, schedule, loss_of, device):
     return loss_sum, right, seen, waited
 
 
-def batches(clips, batch_size, seed, epoch):
+def epoch_batches(clips, batch_size, seed, epoch):
     """Which clips make which batch in an epoch: (steps, batch_size) indices in random order. Built in notebook 09."""
     order = np.random.default_rng([seed, epoch]).permutation(clips)
     steps = clips // batch_size
@@ -153,12 +164,7 @@ def accuracy(logits, labels):
     return (logits.argmax(1) == labels).float().mean().item()
 
 
-def mirror(clip, generator):
-    """Swap left and right in half of the clips, in all frames of a clip alike; (C, T, H, W). Built in notebook 09."""
-    return clip.flip(-1) if generator.random() < 0.5 else clip
-
-
-def learn(network):
+def set_train_mode(network):
     """Put a network in train mode, but for the batch norms that are frozen: they keep their statistics, too.
 
     Built in notebook 12.
@@ -194,7 +200,7 @@ def class_weights(labels, classes):
     return counts.sum() / (classes * counts)
 
 
-def confusion(logits, labels):
+def confusion_matrix(logits, labels):
     """How many clips of each class, by row, were taken for each, by column; (classes, classes)."""
     classes = logits.shape[1]
     return torch.bincount(labels * classes + logits.argmax(1), minlength=classes**2).view(classes, classes)
@@ -305,7 +311,7 @@ def _told(line, epochs, tests):
 def _resume(path, state, settings):
     """Load a checkpoint into `state`, if there is one; the history so far. Only the first process reads the file."""
     mine = processes.rank() == 0 and os.path.exists(path)
-    saved = processes.from_first(weights.read(path) if mine else None)
+    saved = processes.from_first(weights.load_checkpoint(path) if mine else None)
     if saved is None:
         return []
     if not isinstance(saved, dict) or "settings" not in saved:
@@ -315,6 +321,84 @@ def _resume(path, state, settings):
     for name, part in state.items():
         part.load_state_dict(saved[name])
     return saved["history"]
+
+
+RUNS = Path(__file__).parents[1] / "notebooks" / "runs"
+
+
+class MissingRun(Exception):
+    """A run that nobody has stored. The message says how to make it."""
+
+
+def load_or_run(name, make, /, **settings):
+    """The result of a long run, by its name.
+
+    If notebooks/runs holds it, it is read. If not, and the environment variable VIDEO_RESNET_FULL is 1, it is made now and
+    written there; so a collection of runs can be made in parts.
+
+    Args:
+        name: of the file, without its ending; it begins with the number of the notebook.
+        make: a function of the settings that returns a dict of what JSON can hold.
+        settings: numbers and texts.
+
+    Returns:
+        What `make` returned, and settings, command, device, threads, versions and seconds.
+
+    Raises:
+        MissingRun: it is not there and not asked for.
+        ValueError: it is there, but was made with other settings.
+    """
+    path = RUNS / f"{name}.json"
+    if path.exists():
+        run = json.loads(path.read_text(encoding="utf-8"))
+        if run["settings"] != settings:
+            raise ValueError(f"{path} is of a run with {run['settings']}, not {settings}: delete it, or name another")
+        return run
+    if os.environ.get("VIDEO_RESNET_FULL", "0") in ("", "0"):
+        raise MissingRun(f"{path.name} is not in {RUNS}. VIDEO_RESNET_FULL=1 makes what is missing; it takes its time")
+    begun = time.perf_counter()
+    run = make(**settings)
+    run |= dict(settings=settings, command=_command(name), seconds=round(time.perf_counter() - begun))
+    run |= dict(device=device_name(settings.get("device", "cpu")), threads=torch.get_num_threads(), versions=versions())
+    RUNS.mkdir(exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+    os.replace(new, path)
+    return run
+
+
+def checkpoint_path(name):
+    """The file for what is not finished yet of a long run, for `training.train`: in a folder that git ignores, made here."""
+    folder = RUNS.parents[1] / "runs"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{name}.pt"
+
+
+def _command(name):
+    (notebook,) = RUNS.parent.glob(f"{name[:2]}_*.ipynb")
+    return f"OMP_NUM_THREADS={torch.get_num_threads()} VIDEO_RESNET_FULL=1 jupyter execute notebooks/{notebook.name}"
+
+
+def versions():
+    """Of Python and of what computes and draws."""
+    return dict(
+        python=platform.python_version(),
+        torch=torch.__version__,
+        torchvision=torchvision.__version__,
+        numpy=np.__version__,
+    )
+
+
+def malloc_trim():
+    """Give the memory of what was deleted back to the system, so that other processes can have it.
+
+    The C library of most Linux systems, glibc, keeps it for the next tensors, which is quicker: after a training or a
+    comparison of large networks that is hundreds of megabytes. Where there is another C library, nothing happens.
+    Source: malloc_trim(3) of the Linux manual pages.
+    """
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def main(arguments=None):
@@ -360,7 +444,7 @@ def main(arguments=None):
     )
     options = parser.parse_args(arguments)
     try:
-        with processes.together(options.device or classify.best_device()) as device:
+        with processes.together(options.device or classify.get_device()) as device:
             _fine_tune_folder(options, device)
     except (ValueError, OSError, weights.WeightsError, VideoError) as error:
         print(error, file=sys.stderr)
@@ -374,7 +458,7 @@ def main(arguments=None):
 def _fine_tune_folder(options, device):
     """From a folder to a saved network, as the command does it."""
     pretrained = weights.load(options.weights)
-    clip = dict(frames=pretrained.frames, rate=pretrained.rate)
+    clip = dict(frames=pretrained.frames, fps=pretrained.fps)
     first = processes.rank() == 0
     found = processes.from_first(_look_through(options.folder, clip) if first else None)
     if options.test:
@@ -385,27 +469,29 @@ def _fine_tune_folder(options, device):
             )
         training, testing = found.videos, tested.videos
     else:
-        training, testing = folders.split(found.videos, options.share, options.seed)
-    train_set, test_set = (folders.VideoClips(videos, **clip, side=options.side) for videos in (training, testing))
+        training, testing = datasets.split(found.videos, options.share, options.seed)
+    train_set, test_set = (
+        datasets.VideoFolder(videos, **clip, crop_size=options.crop_size) for videos in (training, testing)
+    )
     labels = [video.label for video in training]
     how = dict(seed=options.seed, workers=options.workers, device=device, checkpoint=f"{options.out}.checkpoint")
     how |= dict(batch_size=min(options.batch, len(training) // processes.count() * processes.count()))
-    how |= dict(augment=None if options.no_mirror else mirror)
+    how |= dict(augment=None if options.no_mirror else random_horizontal_flip)
     how |= dict(class_weights=class_weights(labels, len(found.classes)) if options.balance else None)
     how |= dict(frozen=options.frozen, epochs=options.epochs, lr=options.lr, about=_about(options, training))
     if first:
-        recordings = len({(video.label, folders.recording(video.path)) for video in training})
+        recordings = len({(video.label, datasets.group_of(video.path)) for video in training})
         told = f"{len(training)} videos of {recordings} recordings in {len(found.classes)} classes to train on"
         print(f"{told}, {len(testing)} to test with.", flush=True)
     tuned, _ = fine_tune(pretrained, train_set, test_set, found.classes, **how)
     if first:
-        table = confusion(*predict(tuned.network, test_set, device=device, workers=options.workers))
+        table = confusion_matrix(*predict(tuned.network, test_set, device=device, workers=options.workers))
         right = table.trace().item() / len(testing)
         before = pretrained.trained_on.replace(", and on nothing else", "")
         tuned = tuned._replace(
             trained_on=f"{before} Then on {len(training)} videos of {len(found.classes)} classes.",
             score=f"{right:.1%} of {len(testing)} other videos right, one clip each.",
-            side=options.side,
+            crop_size=options.crop_size,
         )
         weights.save(options.out, tuned)
         _print_confusion(table, found.classes)
@@ -416,8 +502,8 @@ def _fine_tune_folder(options, device):
 
 
 def _look_through(folder, clip):
-    """`folders.look_through`, the files that cannot be read told."""
-    found = folders.look_through(folder, **clip)
+    """`datasets.scan_folder`, the files that cannot be read told."""
+    found = datasets.scan_folder(folder, **clip)
     for problem in found.bad:
         print(f"skipped: {problem}", file=sys.stderr)
     if found.bad:
@@ -434,7 +520,7 @@ def _about(options, videos):
     names = "\n".join(
         f"{os.path.relpath(video.path, options.folder)} {os.path.getsize(video.path)}" for video in videos
     )
-    return f"{options.weights}, side {options.side}, videos {zlib.crc32(names.encode(errors='surrogateescape'))}"
+    return f"{options.weights}, side {options.crop_size}, videos {zlib.crc32(names.encode(errors='surrogateescape'))}"
 
 
 def _print_confusion(table, classes):

@@ -15,11 +15,6 @@ from typing import NamedTuple
 import av
 import numpy as np
 import torch
-from torch.nn import functional as F
-
-# What torchvision's video networks were trained with: its preset of R2Plus1D_18_Weights.KINETICS400_V1.
-MEAN = (0.43216, 0.394666, 0.37645)
-STD = (0.22803, 0.22145, 0.216989)
 
 # PyAV before version 19 stumbles over a title that is not UTF-8 unless it is told not to.
 _HOW = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -41,7 +36,7 @@ class VideoInfo(NamedTuple):
 
     width: int
     height: int
-    rate: float  #: frames a second, on average
+    fps: float  #: frames a second, on average
     seconds: float  #: how long the video is
     codec: str
 
@@ -56,7 +51,7 @@ def probe(path):
         return reader.info()
 
 
-def read_clip(path, start=0.0, frames=16, rate=15.0):
+def read_clip(path, start=0.0, frames=16, fps=15.0):
     """Decode one clip, and little more than it: the frames shown at `start`, `start + 1 / rate` and so on.
 
     A clip that reaches beyond the end of the video holds its last frame, as a player does that has come to the end.
@@ -75,10 +70,10 @@ def read_clip(path, start=0.0, frames=16, rate=15.0):
         ValueError: `start` below 0, or `frames` or `rate` not above 0.
     """
     with _Reader(path) as reader:
-        return reader.clip(start, frames, rate)
+        return reader.clip(start, frames, fps)
 
 
-def read_clips(path, clips=5, frames=16, rate=15.0, convert=None):
+def read_clips(path, clips=5, frames=16, fps=15.0, convert=None):
     """Decode several clips spread evenly over a video, the first at its beginning, the last at its end, one at a time.
 
     In a video shorter than the clips together they overlap; in one shorter than a single clip all are the same, and
@@ -88,7 +83,7 @@ def read_clips(path, clips=5, frames=16, rate=15.0, convert=None):
         path, frames, rate: as of `read_clip`.
         clips: how many.
         convert: makes something else than an RGB picture of a frame. It is given the `av.VideoFrame`, and a function that
-            makes the upright picture; it gives an array. See `scaling.Shrink`.
+            makes the upright picture; it gives an array. See `preprocessing.Shrink`.
 
     Yields:
         `clips` tensors as of `read_clip`; only one is kept in memory.
@@ -99,17 +94,17 @@ def read_clips(path, clips=5, frames=16, rate=15.0, convert=None):
     if clips < 1:
         raise ValueError(f"clips={clips}: at least one is needed")
     with _Reader(path, convert) as reader:
-        last = max(0.0, reader.seconds() - frames / rate) if clips > 1 else 0.0
+        last = max(0.0, reader.seconds() - frames / fps) if clips > 1 else 0.0
         for start in np.linspace(0.0, last, clips):
-            yield reader.clip(float(start), frames, rate)
+            yield reader.clip(float(start), frames, fps)
 
 
-def protocol_clips(path, clips=5, frames=16, rate=15.0):
+def protocol_clips(path, clips=5, frames=16, fps=15.0):
     """Decode the clips that torchvision judges a video by, as it publishes the accuracy of its weights.
 
     The video is thought of as n frames at `rate`; clips may begin at each of the first n - frames + 1 of them, and of
     these places `clips` are taken, evenly spread and rounded down. (torchvision's `references/video_classification`,
-    `VideoClips` and `UniformClipSampler`. There a video shorter than a clip is left out; here it holds its last frame.)
+    `VideoFolder` and `UniformClipSampler`. There a video shorter than a clip is left out; here it holds its last frame.)
 
     Yields:
         `clips` tensors as of `read_clip`; only one is kept in memory.
@@ -120,16 +115,14 @@ def protocol_clips(path, clips=5, frames=16, rate=15.0):
     if clips < 1:
         raise ValueError(f"clips={clips}: at least one is needed")
     with _Reader(path) as reader:
-        whole = (
-            reader.native_rate() % Fraction(rate) == 0
-        )  # then torchvision takes every k-th frame, the first included
-        count = reader.seconds() * rate
+        whole = reader.native_fps() % Fraction(fps) == 0  # then torchvision takes every k-th frame, the first included
+        count = reader.seconds() * fps
         places = max(1, int(np.ceil(count - 1e-6) if whole else count + 1e-6) - frames + 1)
         for place in np.linspace(0, places - 1, clips).astype(int).tolist():
-            yield reader.clip(Fraction(place) / Fraction(rate).limit_denominator(10**6), frames, rate)
+            yield reader.clip(Fraction(place) / Fraction(fps).limit_denominator(10**6), frames, fps)
 
 
-def stream_clips(path, frames=16, rate=15.0, step=None):
+def stream_clips(path, frames=16, fps=15.0, step=None):
     """Decode a video once, from its beginning to its end, and cut it into clips; for videos of any length.
 
     Args:
@@ -145,26 +138,26 @@ def stream_clips(path, frames=16, rate=15.0, step=None):
         ValueError: `step`, `frames` or `rate` not above 0.
     """
     step = frames if step is None else step
-    if min(step, frames, rate) <= 0:
-        raise ValueError(f"step={step}, frames={frames}, rate={rate}: all are above 0")
-    rate = Fraction(rate).limit_denominator(10**6)
+    if min(step, frames, fps) <= 0:
+        raise ValueError(f"step={step}, frames={frames}, fps={fps}: all are above 0")
+    fps = Fraction(fps).limit_denominator(10**6)
     recent, given = deque(maxlen=frames), 0  # given: how many frames the clips so far cover
     with _Reader(path) as reader:
         for k in itertools.count():
-            changed = reader.play_until(k / rate)
-            if reader.is_over(k / rate):
+            changed = reader.play_until(k / fps)
+            if reader.is_over(k / fps):
                 break
             recent.append(reader.picture() if changed or not recent else recent[-1])
             first = k + 1 - frames
             if first >= 0 and first % step == 0:
-                yield float(first / rate), torch.from_numpy(np.stack(recent))
+                yield float(first / fps), torch.from_numpy(np.stack(recent))
                 given = k + 1
         if given < k and recent:
             recent.extend([recent[-1]] * (frames - len(recent)))
-            yield float(max(0, k - frames) / rate), torch.from_numpy(np.stack(recent))
+            yield float(max(0, k - frames) / fps), torch.from_numpy(np.stack(recent))
 
 
-def write_video(path, frames, rate=15.0, quality=20):
+def write_video(path, frames, fps=15.0, quality=20):
     """Encode frames as H.264 in the container that the file's name asks for, mp4 for one.
 
     Args:
@@ -185,7 +178,7 @@ def write_video(path, frames, rate=15.0, quality=20):
         raise ValueError(f"H.264 holds frames of even height and width, not {height} x {width}")
     try:
         with av.open(os.path.abspath(path), "w") as container:
-            stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
+            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
             stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
             # Without its macroblock tree x264 gives the same file every time; with it, it does not.
             stream.options = {"crf": str(quality), "x264-params": "mbtree=0"}
@@ -194,53 +187,6 @@ def write_video(path, frames, rate=15.0, quality=20):
             container.mux(stream.encode())
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, f"cannot be written: {_reason(error)}", "Choose a folder you may write to") from None
-
-
-def resize(clip, size=(128, 171)):
-    """Scale every frame to (height, width), bilinear without antialiasing, as the published networks expect.
-
-    uint8 (T, H, W, 3) in and out. Frame by frame, so that a large video needs no large memory.
-    """
-    frames = []
-    for frame in clip:  # (H, W, 3)
-        x = frame.permute(2, 0, 1)[None].float()  # (1, 3, H, W)
-        frames.append(F.interpolate(x, size, mode="bilinear", align_corners=False))
-    return torch.cat(frames).round().to(torch.uint8).permute(0, 2, 3, 1)
-
-
-def center_crop(clip, side=112):
-    """Cut a square of `side` pixels out of the middle of every frame; (T, H, W, 3) to (T, side, side, 3)."""
-    top, left = (round((length - side) / 2) for length in clip.shape[1:3])
-    return clip[:, top : top + side, left : left + side]
-
-
-def normalize(clip):
-    """From frames to what a network reads: uint8 (T, H, W, 3) to float (3, T, H, W), each channel about 0 to within 1."""
-    x = clip.permute(3, 0, 1, 2).float() / 255  # (T, H, W, 3) to (3, T, H, W)
-    return (x - _channels(MEAN)) / _channels(STD)
-
-
-def denormalize(x):
-    """Back from what a network reads to frames to look at: float (3, T, H, W) to uint8 (T, H, W, 3)."""
-    x = (x.cpu() * _channels(STD) + _channels(MEAN)) * 255
-    return x.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 3, 0)
-
-
-def preprocess(clip, side=112):
-    """Everything between a decoded clip and the network: resize, crop, normalise.
-
-    uint8 (T, H, W, 3) to float (3, T, side, side); with a side of 112 equal to torchvision's preset for its video networks.
-    """
-    return normalize(center_crop(resize(clip, resized(side)), side))
-
-
-def resized(side):
-    """The height and width to which frames are scaled before squares of `side` pixels are cut out: (128, 171) for 112."""
-    return round(side * 128 / 112), round(side * 171 / 112)
-
-
-def _channels(values):
-    return torch.tensor(values).view(3, 1, 1, 1)
 
 
 class _Reader:
@@ -272,7 +218,7 @@ class _Reader:
 
     def info(self):
         height, width = self.picture().shape[:2]
-        return VideoInfo(width, height, float(self.native_rate()), self.seconds(), self.stream.codec_context.name)
+        return VideoInfo(width, height, float(self.native_fps()), self.seconds(), self.stream.codec_context.name)
 
     def seconds(self):
         """How long the video is: as its stream says, or else to the end of its last packet."""
@@ -303,17 +249,17 @@ class _Reader:
         except av.FFmpegError as error:
             raise self._damaged(error) from None
         if last is None:  # a bare stream of pictures
-            return packets / self.native_rate()
+            return packets / self.native_fps()
         return last * self.tick - self.zero
 
-    def native_rate(self):
+    def native_fps(self):
         return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
 
-    def clip(self, start, frames, rate):
-        if start < 0 or frames < 1 or rate <= 0:
-            raise ValueError(f"start={start}, frames={frames}, rate={rate}: start is at least 0, the others above 0")
-        start, rate = (Fraction(number).limit_denominator(10**6) for number in (start, rate))  # 0.7 means 7/10
-        times = [start + k / rate for k in range(frames)]
+    def clip(self, start, frames, fps):
+        if start < 0 or frames < 1 or fps <= 0:
+            raise ValueError(f"start={start}, frames={frames}, fps={fps}: start is at least 0, the others above 0")
+        start, fps = (Fraction(number).limit_denominator(10**6) for number in (start, fps))  # 0.7 means 7/10
+        times = [start + k / fps for k in range(frames)]
         self._go_to(times[0])
         pictures = []
         for time in times:
@@ -345,7 +291,7 @@ class _Reader:
         if self.shown is None:
             raise VideoError(self.path, "holds no frame that can be decoded", "It is damaged or was not copied whole")
         if self.coming is not None and self.coming_time <= self.time:  # the first frame came without a time
-            self.time = self.coming_time - 1 / self.native_rate()
+            self.time = self.coming_time - 1 / self.native_fps()
         self.zero = self.time
         self.time = Fraction(0)
         self.coming_time = None if self.coming is None else self.coming_time - self.zero
@@ -367,7 +313,7 @@ class _Reader:
         # AVI counts its frames in the order of decoding, which is the right count once the decoder has sorted them.
         clock = frame.dts if self.container.format.name == "avi" else frame.pts
         if clock is None:  # a bare stream of pictures
-            return frame, Fraction(0) if self.time is None else self.coming_time + 1 / self.native_rate()
+            return frame, Fraction(0) if self.time is None else self.coming_time + 1 / self.native_fps()
         return frame, clock * self.tick - self.zero
 
     def _damaged(self, error):
@@ -410,7 +356,7 @@ class _Reader:
 
     def _end(self):
         """When the frame shown is over; the end of the video where it is the last one."""
-        return self.time + (self.shown.duration * self.tick if self.shown.duration else 1 / self.native_rate())
+        return self.time + (self.shown.duration * self.tick if self.shown.duration else 1 / self.native_fps())
 
     def _cut_short(self):
         """Whether the stream says that it goes on for long after its last frame."""

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torchvision.models.video import MC3_18_Weights, R2Plus1D_18_Weights, R3D_18_Weights
 
-from helpers import video
+from helpers import transforms
 from helpers.download import DownloadError, fetch, offline
 from helpers.networks import NETWORKS
 
@@ -38,11 +38,11 @@ class Pretrained(NamedTuple):
     labels: tuple[str, ...] | None  #: what each logit stands for; None if nobody has told
     preprocess: Callable  #: uint8 frames (T, H, W, 3) to the network's float clip (3, T, 112, 112)
     frames: int  #: of a clip
-    rate: float  #: of these frames, a second
+    fps: float  #: of these frames, a second
     trained_on: str  #: one sentence
     score: str  #: one sentence
     architecture: dict  #: what `build` made the network from, but for the number of classes
-    side: int = 112  #: of what `preprocess` cuts out, in pixels
+    crop_size: int = 112  #: of what `preprocess` cuts out, in pixels
 
 
 def build(classes, network, width=64, paper_widths=False, eps=1e-5):
@@ -74,7 +74,7 @@ def load(name="stickfigures"):
             - "ig65m-kinetics400-8", "ig65m-kinetics400-32": R(2+1)D-34 for 8 and for 32 frames (255 MB), trained on 65
               million videos and then on Kinetics-400.
             - "ig65m-8", "ig65m-32": the same before Kinetics. Nobody has published what their logits stand for; they are
-              good for features, see `classify.features`.
+              good for features, see `classify.extract_features`.
 
     Returns:
         A `Pretrained`.
@@ -101,9 +101,9 @@ def load(name="stickfigures"):
         name,
         network,
         source.labels,
-        video.preprocess,
+        transforms.preprocess,
         source.frames,
-        source.rate,
+        source.fps,
         source.trained_on,
         source.score,
         architecture,
@@ -122,7 +122,7 @@ def save(path, pretrained):
     """
     about = pretrained._asdict()
     state = {name: tensor.cpu() for name, tensor in pretrained.network.state_dict().items()}
-    kept = {name: about[name] for name in ("frames", "rate", "trained_on", "score", "architecture", "side")}
+    kept = {name: about[name] for name in ("frames", "fps", "trained_on", "score", "architecture", "crop_size")}
     write(dict(kept, labels=list(pretrained.labels), state=state), path)
 
 
@@ -156,7 +156,7 @@ def _saved(path):
     """What `save` wrote."""
     saved = read(path)
     try:
-        about = {name: saved[name] for name in ("frames", "rate", "trained_on", "score", "architecture", "side")}
+        about = {name: saved[name] for name in ("frames", "fps", "trained_on", "score", "architecture", "crop_size")}
         labels, state = tuple(saved["labels"]), saved["state"]
         network = build(len(labels), **about["architecture"])
     except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -165,7 +165,7 @@ def _saved(path):
             f"{path} holds no network together with its labels and its preprocessing ({_line(error)}). {remedy}."
         ) from error
     _fill(network, state, path, about["architecture"]["network"])
-    preprocess = functools.partial(video.preprocess, side=about["side"])
+    preprocess = functools.partial(transforms.preprocess, crop_size=about["crop_size"])
     return Pretrained(os.fspath(path), network, labels, preprocess, **about)
 
 
@@ -204,9 +204,9 @@ def _stickfigures():
         name="stickfigures",
         network=network,
         labels=tuple(report["labels"]),
-        preprocess=video.preprocess,
+        preprocess=transforms.preprocess,
         frames=16,
-        rate=15.0,
+        fps=15.0,
         trained_on=f"Trained on {report['training_clips']:,} drawn clips of stick figures, and on nothing else.",
         score=f"{report['accuracy_stored']:.1%} of {report['test_clips']} other drawn clips right.",
         architecture=architecture,
@@ -221,7 +221,7 @@ class Source(NamedTuple):
     classes: int
     labels: tuple[str, ...] | None
     frames: int
-    rate: float
+    fps: float
     trained_on: str
     score: str
     paper_widths: bool = False
@@ -243,7 +243,7 @@ def _torchvision(network, published):
         classes=len(meta["categories"]),
         labels=tuple(meta["categories"]),
         frames=16,
-        rate=15.0,
+        fps=15.0,
         trained_on="Trained on Kinetics-400: web videos of 400 human actions.",
         score=f"Published: {score:.1f} % of the validation videos right, five clips a video.",
     )
@@ -263,7 +263,7 @@ def _ig65m(file, frames, classes, score=None):
         classes=classes,
         labels=tuple(R2Plus1D_18_Weights.KINETICS400_V1.meta["categories"]) if tuned else None,
         frames=frames,
-        rate=30.0,
+        fps=30.0,
         trained_on=f"{trained_on}, then on Kinetics-400." if tuned else f"{trained_on}, and on nothing else.",
         score=f"Published for the original: {score:.1f} % of the validation videos right."
         if tuned

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from PIL import Image
 
-from helpers import classify, plots, stickfigures, video, weights
+from helpers import classify, plots, stickfigures, transforms, video, weights
 
 HERE = Path(__file__).parent
 CLIP = weights.ASSETS / "jumping_jacks.mp4"
@@ -66,7 +66,7 @@ def below(axes, x, title, *detail):
 def pipeline():
     """From a file to an answer: what each step makes of it."""
     frames = video.read_clip(CLIP)
-    seen = video.center_crop(video.resize(frames))
+    seen = transforms.center_crop(transforms.resize(frames))
     figure, axes = canvas(10.4, 2.6)
     axes.add_patch(FancyBboxPatch((0.2, 0.85), 0.75, 0.9, boxstyle="round,pad=0.05", fc="white", ec=plots.INK, lw=1.4))
     axes.text(0.575, 1.3, "mp4", ha="center", va="center", fontsize=13)
@@ -100,7 +100,7 @@ def network_map(number, *lit):
 
 def axes_of_a_clip():
     """The same clip with its colours last, as it is decoded, and first, as PyTorch wants it."""
-    frames = stickfigures.scene("walk", 5, 8, frames=5, size=(72, 96)).film
+    frames = stickfigures.scene("walk", 5, 8, frames=5, size=(72, 96)).frames
     figure, axes = canvas(10.4, 3.3)
     stack(axes, frames, 0.9, 1.05, 1.6, step=0.17)
     _letters(axes, 0.9, 1.05, 1.6, 1.2, 4 * 0.17)
@@ -143,8 +143,8 @@ def classified():
     """The first thing that a visitor sees: a clip of the repository and what its network answers."""
     pretrained = weights.load("stickfigures")
     frames = video.read_clip(CLIP, frames=16)
-    answers = classify.classify(CLIP, pretrained, device="cpu")
-    save(plots.answers_beside_frames(frames, answers), "classified.png")
+    answers = classify.predict_video(CLIP, pretrained, device="cpu")
+    save(plots.predictions_beside_frames(frames, answers), "classified.png")
 
 
 def actions():
@@ -152,7 +152,7 @@ def actions():
     figure = plots.new_figure(8.0, 8.2)
     rows = []
     for label, action in enumerate(stickfigures.ACTIONS):
-        film = stickfigures.scene(action, seed=21, index=label, size=96).film[::2]
+        film = stickfigures.scene(action, seed=21, index=label, size=96).frames[::2]
         rows.append(np.concatenate([np.pad(f, ((2, 2), (2, 2), (0, 0)), constant_values=255) for f in film], axis=1))
     axes = figure.add_subplot()
     axes.imshow(np.concatenate(rows))

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch.utils.data import Subset
 
-from helpers import runs, video
-from helpers.networks import parameters, r2plus1d_18
+from helpers import training, transforms, video
+from helpers.networks import count_parameters, r2plus1d_18
 from helpers.stickfigures import ACTIONS, StickFigures, scene
-from helpers.training import accuracy, confusion, mirror, predict, train
+from helpers.training import accuracy, confusion_matrix, predict, random_horizontal_flip, train
 
 HERE = Path(__file__).parent
 WIDTH = 16
@@ -31,8 +31,8 @@ TEST_CLIPS = 800
 
 def clip():
     """Four seconds of jumping jacks, as a film of an ordinary size and rate."""
-    film = scene("jumping jacks", seed=7, index=6, frames=120, size=(256, 342), seconds=4.0, stage=0.875).film
-    video.write_video(HERE / "jumping_jacks.mp4", film, rate=30, quality=26)
+    film = scene("jumping jacks", seed=7, index=6, frames=120, size=(256, 342), seconds=4.0, stage=0.875).frames
+    video.write_video(HERE / "jumping_jacks.mp4", film, fps=30, quality=26)
 
 
 def weights():
@@ -47,17 +47,17 @@ def weights():
     half = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
     torch.save(half, HERE / "stickfigures.pt")
 
-    test_set = StickFigures(TEST_CLIPS, seed=TEST, transform=video.normalize)
+    test_set = StickFigures(TEST_CLIPS, seed=TEST, transform=transforms.normalize)
     logits, labels = predict(network, test_set)
     stored = r2plus1d_18(len(ACTIONS), WIDTH)
     stored.load_state_dict(torch.load(HERE / "stickfigures.pt", weights_only=True))
     stored_logits, _ = predict(stored, test_set)
-    paired = StickFigures(TEST_CLIPS, seed=TEST, paired=True, transform=video.normalize)
+    paired = StickFigures(TEST_CLIPS, seed=TEST, paired=True, transform=transforms.normalize)
     report = dict(
         command="python -m helpers.assets.make weights",
         network="R(2+1)D-18",
         width=WIDTH,
-        parameters=parameters(network),
+        parameters=count_parameters(network),
         labels=ACTIONS,
         seed=SEED,
         clip_seeds=dict(train=TRAIN, test=TEST),
@@ -80,11 +80,11 @@ def weights():
 def _train(network, number, size, clips, epochs, lr):
     """One stage of the training, on clips that no earlier one has seen; its history."""
     first = sum(stage["clips"] for stage in STAGES[:number])
-    drawn = StickFigures(first + clips, seed=TRAIN, size=size, transform=video.normalize)
-    watched = StickFigures(200, seed=WATCH, size=size, transform=video.normalize)
+    drawn = StickFigures(first + clips, seed=TRAIN, size=size, transform=transforms.normalize)
+    watched = StickFigures(200, seed=WATCH, size=size, transform=transforms.normalize)
     history = train(
-        network, Subset(drawn, range(first, first + clips)), watched, epochs, lr=lr, seed=SEED, augment=mirror,
-        checkpoint=runs.checkpoint(f"stage{number}"), about=f"{drawn.settings}, seed {TRAIN}, checksum {_checksum(drawn)}",
+        network, Subset(drawn, range(first, first + clips)), watched, epochs, lr=lr, seed=SEED, augment=random_horizontal_flip,
+        checkpoint=training.checkpoint_path(f"stage{number}"), about=f"{drawn.settings}, seed {TRAIN}, checksum {_checksum(drawn)}",
     )  # fmt: skip
     return [
         {name: round(value, 4) for name, value in line.items() if name not in ("seconds", "waited")} for line in history
@@ -98,7 +98,7 @@ def _checksum(clips):
 
 def _by_action(logits, labels):
     """For each action how many of its clips were taken for each action, most frequent first."""
-    rows = zip(ACTIONS, confusion(logits, labels).tolist())
+    rows = zip(ACTIONS, confusion_matrix(logits, labels).tolist())
     return {
         action: {ACTIONS[k]: n for k, n in sorted(enumerate(row), key=lambda pair: -pair[1]) if n}
         for action, row in rows

@@ -338,8 +338,8 @@ def upload(tmp_path):
         button = page.locator(".jupyter-widgets.widget-upload")
         button.scroll_into_view_if_needed()
         expect(button).to_contain_text("Your video")
-        film = stickfigures.scene("walk", 12, 8, frames=32, size=(240, 320), stage=0.875).film
-        video.write_video(tmp_path / "a walk.mp4", film, rate=30)
+        film = stickfigures.scene("walk", 12, 8, frames=32, size=(240, 320), stage=0.875).frames
+        video.write_video(tmp_path / "a walk.mp4", film, fps=30)
         send(page, button, tmp_path / "a walk.mp4")
         answer = page.locator(".jp-OutputArea-output", has_text=re.compile(r"a walk\.mp4[^%]*%")).last
         answer.wait_for(timeout=120_000)

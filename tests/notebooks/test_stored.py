@@ -22,26 +22,29 @@ TWINS = {
     },
     "02_compare_3d_and_2plus1d.ipynb": {"helpers.blocks": ["midplanes", "output_size"]},
     "03_build_the_2plus1d_block.ipynb": {
-        "helpers.blocks": ["Conv2Plus1D", "R2Plus1dStem", "randomise"],
-        "helpers.kernels": ["motion_kernel", "best_pair"],
+        "helpers.blocks": ["Conv2Plus1D", "R2Plus1dStem", "randomize_batchnorm_"],
+        "helpers.kernels": ["motion_kernel", "svd_factorize"],
     },
     "04_build_the_residual_block.ipynb": {"helpers.blocks": ["BasicBlock", "summary"]},
     "05_assemble_r2plus1d_18.ipynb": {
-        "helpers.networks": ["VideoResNet", "group", "initialise"],
-        "helpers.blocks": ["receptive_field", "kept_for_training"],
+        "helpers.networks": ["VideoResNet", "group", "initialize_weights"],
+        "helpers.blocks": ["receptive_field", "activation_bytes"],
     },
     "08_meet_the_family.ipynb": {"helpers.blocks": ["Conv3DSimple", "Conv3DNoTemporal", "BasicStem", "R2DStem"]},
-    "07_classify_a_clip.ipynb": {"helpers.classify": ["best_device", "top"], "helpers.speed": ["seconds", "_wait_for"]},
+    "07_classify_a_clip.ipynb": {
+        "helpers.classify": ["get_device", "top"],
+        "helpers.scale.inference": ["seconds", "_wait_for"],
+    },
     "09_train_r3d_against_r2plus1d.ipynb": {
         "helpers.training": ["batches", "train_epoch", "predict", "accuracy", "mirror"],
     },
     "12_fine_tune_on_your_own_clips.ipynb": {
-        "helpers.folders": ["split", "random_crop"],
+        "helpers.datasets": ["split", "random_crop"],
         "helpers.training": ["replace_head", "freeze", "learn", "class_weights"],
     },
     "13_make_it_fast.ipynb": {
-        "helpers.speed": ["interleaved", "matrix_product", "peak", "bandwidth", "_best", "_wait_for"],
-        "helpers.scaling": ["neighbours", "ahead"],
+        "helpers.scale.inference": ["interleaved", "matrix_product", "peak", "bandwidth", "_best", "_wait_for"],
+        "helpers.scale.preprocessing": ["neighbours", "ahead"],
     },
 }
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from helpers import benchmark, classify, speed, video, weights
+from helpers import benchmark, classify, speed, transforms, video, weights
 
 CLIP = str(weights.ASSETS / "jumping_jacks.mp4")
 CPU = torch.device("cpu")
@@ -77,7 +77,7 @@ def test_decoding_gives_nearly_the_same_clips(how):
     # Places between frames are rounded differently, so single clips may be a frame apart.
     assert len(theirs) == len(ours) == 5 and theirs[0].shape == ours[0].shape == (3, 16, 112, 112)
     assert (theirs[0] - ours[0]).abs().mean() < 0.05
-    wanted = video.preprocess(video.read_clip(CLIP))
+    wanted = transforms.preprocess(video.read_clip(CLIP))
     assert (theirs[0] - wanted).abs().max() < 0.02
 
 

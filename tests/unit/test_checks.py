@@ -19,7 +19,7 @@ RIGHT = {
     "clip_seconds": lambda frames, rate: (frames - 1) / rate,
     "y_t_slice": lambda clip, column: clip[..., column].permute(2, 1, 0),
     "conv3d_macs": lambda weight, output: math.prod(weight) * output[0] * math.prod(output[2:]),
-    "factorise": lambda kernel: best_pair(kernel),
+    "factorize": lambda kernel: svd_factorize(kernel),
     "conv2plus1d": lambda n_in, n_out, middle, stride: two_convolutions(n_in, n_out, middle, stride),
     "as_pair": lambda weight, filters: pair_of_convolutions(weight, filters),
     "basic_block": lambda n_in, n_out, stride: Block(n_in, n_out, stride),
@@ -179,7 +179,7 @@ WRONG = {
         (lambda weight, output: math.prod(weight), "every clip of the batch"),
         (lambda weight, output: 0, "one product a weight"),
     ],
-    "factorise": [
+    "factorize": [
         (lambda kernel: (kernel[:, 0, 0], kernel[0]), "not the kernel"),
         (lambda kernel: (kernel[0], kernel[:, 0, 0]), "The shapes are"),
         (lambda kernel: [kernel], "two tensors"),
@@ -446,7 +446,7 @@ def frames_left(kinds, frames):
     return 1 if kinds[0] == "R2D" else math.ceil(frames / 2 ** sum(kind != "2D" for kind in kinds[2:]))
 
 
-def best_pair(kernel):
+def svd_factorize(kernel):
     u, s, v = torch.linalg.svd(kernel.flatten(1), full_matrices=False)
     return u[:, 0] * s[0], v[0].view(kernel.shape[1:])
 

@@ -13,9 +13,9 @@ import torch
 from conftest import ROOT, numbered_frame, read_number
 from torch import nn
 from torchvision.datasets.samplers import UniformClipSampler
-from torchvision.datasets.video_utils import VideoClips
+from torchvision.datasets.video_utils import VideoFolder
 
-from helpers import classify, stickfigures, video, weights
+from helpers import classify, stickfigures, transforms, video, weights
 
 CLIP = weights.ASSETS / "jumping_jacks.mp4"
 
@@ -26,7 +26,7 @@ def pretrained():
 
 
 def test_the_repositorys_clip_is_understood(pretrained):
-    answers = classify.classify(CLIP, pretrained)
+    answers = classify.predict_video(CLIP, pretrained)
     assert answers[0].label == "jumping jacks" and answers[0].probability > 0.6
     assert len(answers) == 5 and [a.probability for a in answers] == sorted(
         (a.probability for a in answers), reverse=True
@@ -37,9 +37,9 @@ def test_actions_in_files_are_understood(pretrained, tmp_path):
     """Each action drawn as a film of another size and rate, encoded, decoded, resized, cropped."""
     right = 0
     for label, action in enumerate(stickfigures.ACTIONS):
-        film = stickfigures.scene(action, seed=77, index=label, frames=32, size=(256, 342), stage=0.875).film
-        video.write_video(tmp_path / "a.mp4", film, rate=30)
-        right += classify.classify(tmp_path / "a.mp4", pretrained, clips=1)[0].label == action
+        film = stickfigures.scene(action, seed=77, index=label, frames=32, size=(256, 342), stage=0.875).frames
+        video.write_video(tmp_path / "a.mp4", film, fps=30)
+        right += classify.predict_video(tmp_path / "a.mp4", pretrained, clips=1)[0].label == action
     assert right >= 9
 
 
@@ -48,10 +48,10 @@ def test_the_fast_way_gives_nearly_the_same_shares(pretrained, dtype, allowed, t
     if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("no bfloat16 here")
     before = {name: tensor.clone() for name, tensor in pretrained.network.state_dict().items()}
-    plain = classify.FileClassifier(pretrained, clips=3, k=10)
+    plain = classify.VideoClassifier(pretrained, clips=3, k=10)
     with monkeypatch.context() as m:  # it is really another way
         m.setattr(video, "preprocess", None)
-        fast = classify.FileClassifier(pretrained, clips=3, k=10, dtype=dtype, fast=True)
+        fast = classify.VideoClassifier(pretrained, clips=3, k=10, dtype=dtype, fast=True)
         found = {answer.label: answer.probability for answer in fast.classify(CLIP)}
     wanted = {answer.label: answer.probability for answer in plain.classify(CLIP)}
     assert found.keys() == wanted.keys() and max(wanted, key=wanted.get) == max(found, key=found.get) == "jumping jacks"
@@ -80,7 +80,7 @@ def test_the_next_clip_is_decoded_while_one_is_classified(pretrained, monkeypatc
         return pretrained.network(x)
 
     monkeypatch.setattr(video, "read_clips", read_clips)
-    classifier = classify.FileClassifier(pretrained, clips=3)
+    classifier = classify.VideoClassifier(pretrained, clips=3)
     monkeypatch.setattr(classifier.runner, "network", network)
     classifier.classify("any")
     assert len(seen) == 3
@@ -88,31 +88,31 @@ def test_the_next_clip_is_decoded_while_one_is_classified(pretrained, monkeypatc
 
 def test_probabilities_are_the_mean_softmax_over_clips(pretrained):
     clips = list(video.read_clips(CLIP, clips=3))
-    shares = classify.probabilities(pretrained, clips)
+    shares = classify.average_probs(pretrained, clips)
     with torch.inference_mode():
-        logits = pretrained.network(torch.stack([video.preprocess(clip) for clip in clips]))
+        logits = pretrained.network(torch.stack([transforms.preprocess(clip) for clip in clips]))
     assert torch.allclose(shares, logits.softmax(1).mean(0), atol=1e-5)
     assert shares.sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_top():
     shares = torch.tensor([0.1, 0.6, 0.3])
-    assert classify.top(shares, ("a", "b", "c"), k=2) == [("b", pytest.approx(0.6)), ("c", pytest.approx(0.3))]
-    assert len(classify.top(shares, ("a", "b", "c"), k=9)) == 3
-    assert str(classify.Answer("wave", 0.914)) == "  91.4%  wave"
+    assert classify.top_k(shares, ("a", "b", "c"), k=2) == [("b", pytest.approx(0.6)), ("c", pytest.approx(0.3))]
+    assert len(classify.top_k(shares, ("a", "b", "c"), k=9)) == 3
+    assert str(classify.Prediction("wave", 0.914)) == "  91.4%  wave"
 
 
 def test_device_is_the_cpu_where_offline(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert classify.best_device().type == "cpu"
+    assert classify.get_device().type == "cpu"
     monkeypatch.setenv("VIDEO_RESNET_OFFLINE", "0")
-    assert classify.best_device().type == "cuda"
+    assert classify.get_device().type == "cuda"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert classify.best_device().type == ("mps" if torch.backends.mps.is_built() else "cpu")  # tried, and said
+    assert classify.get_device().type == ("mps" if torch.backends.mps.is_built() else "cpu")  # tried, and said
     assert torch.backends.mps.is_built() or "Going on with the CPU" in capsys.readouterr().err
     monkeypatch.setattr(classify, "mps_convolves", lambda: True)
-    assert classify.best_device().type == "mps"
+    assert classify.get_device().type == "mps"
 
 
 def command(*arguments):
@@ -126,7 +126,7 @@ def command(*arguments):
 
 
 def test_the_command_prints_what_the_function_returns(pretrained):
-    expected = classify.classify(CLIP, pretrained)
+    expected = classify.predict_video(CLIP, pretrained)
     done = command(CLIP)
     assert done.returncode == 0 and done.stderr == ""
     lines = done.stdout.splitlines()
@@ -140,7 +140,7 @@ def test_json_goes_on_after_a_bad_file(pretrained, tmp_path):
     bad, good, missing = map(json.loads, done.stdout.splitlines())
     assert done.returncode == 1 and done.stderr == ""
     assert "is not a video" in bad["error"] and "no such file" in missing["error"]
-    expected = classify.classify(CLIP, pretrained, k=3)
+    expected = classify.predict_video(CLIP, pretrained, k=3)
     assert [answer["label"] for answer in good["answers"]] == [answer.label for answer in expected]
     assert [answer["probability"] for answer in good["answers"]] == pytest.approx(
         [a.probability for a in expected], abs=1e-5
@@ -184,7 +184,7 @@ def test_a_bad_file_is_named_without_json(tmp_path, capsys):
 
 
 def test_a_real_clip_is_read_and_gets_a_foolish_answer(real_clips, pretrained):
-    answers = classify.classify(real_clips / "v_SoccerJuggling_g23_c01.avi", pretrained)
+    answers = classify.predict_video(real_clips / "v_SoccerJuggling_g23_c01.avi", pretrained)
     assert {answer.label for answer in answers} <= set(stickfigures.ACTIONS)  # it knows no other answer
     assert answers[0].label == "jumping jacks"  # as notebook 07 tells
 
@@ -294,8 +294,8 @@ def test_runner_goes_on_with_the_cpu_where_mps_has_no_3d_convolution(error, monk
 
 def test_half_precision_changes_little(pretrained):
     clips = list(video.read_clips(CLIP, clips=2))
-    full = classify.probabilities(pretrained, clips, "cpu")
-    half = classify.probabilities(pretrained, clips, "cpu", torch.bfloat16)
+    full = classify.average_probs(pretrained, clips, "cpu")
+    half = classify.average_probs(pretrained, clips, "cpu", torch.bfloat16)
     assert half.dtype == torch.float32 and 0 < (full - half).abs().max() < 0.05
 
 
@@ -303,11 +303,11 @@ def test_half_precision_changes_little(pretrained):
     "frames, rate", [(60, 30), (119, 30), (121, 30), (301, 30), (300, 29.97), (100, 25), (17, 15), (16, 15), (250, 24)]
 )
 def test_protocol_takes_torchvisions_clips(frames, rate, tmp_path):
-    """The frames that torchvision's own VideoClips and UniformClipSampler would have taken."""
+    """The frames that torchvision's own VideoFolder and UniformClipSampler would have taken."""
     path = tmp_path / "a.mp4"
     video.write_video(path, np.stack([numbered_frame(k) for k in range(frames)]), rate)
-    clips = VideoClips.__new__(VideoClips)
-    every, _ = VideoClips.compute_clips_for_video(torch.arange(frames), 16, 1, rate, 15)  # of frames, numbered
+    clips = VideoFolder.__new__(VideoFolder)
+    every, _ = VideoFolder.compute_clips_for_video(torch.arange(frames), 16, 1, rate, 15)  # of frames, numbered
     clips.clips = [every]
     chosen = [every[k].tolist() for k in UniformClipSampler(clips, 5)]
     found = [[read_number(frame) for frame in clip] for clip in video.protocol_clips(path)]
@@ -318,28 +318,28 @@ def test_protocol_takes_torchvisions_clips(frames, rate, tmp_path):
 
 
 def test_protocol_sums_the_softmaxes_of_five_clips(pretrained):
-    shares = classify.protocol(CLIP, pretrained, "cpu")
+    shares = classify.evaluate_torchvision_protocol(CLIP, pretrained, "cpu")
     clips = list(video.protocol_clips(CLIP))
     with torch.inference_mode():
-        logits = pretrained.network(torch.stack([video.preprocess(clip) for clip in clips]))
+        logits = pretrained.network(torch.stack([transforms.preprocess(clip) for clip in clips]))
     assert shares.shape == (5, 10) and torch.allclose(shares, logits.softmax(1), atol=1e-5)
 
 
 def test_answers_over_time_are_those_of_the_clips_there(pretrained):
-    rows = list(classify.over_time(CLIP, pretrained, step=12, device="cpu"))
+    rows = list(classify.predict_stream(CLIP, pretrained, step=12, device="cpu"))
     assert [start for start, _ in rows] == pytest.approx(
         [0, 0.8, 1.6, 2.4, 44 / 15]
     )  # the last one ends with the video
     for start, shares in rows[::2]:
         clip = video.read_clip(CLIP, start)
-        assert torch.allclose(shares, classify.probabilities(pretrained, [clip], "cpu"), atol=1e-5)
+        assert torch.allclose(shares, classify.average_probs(pretrained, [clip], "cpu"), atol=1e-5)
 
 
 def test_answers_over_time_come_while_the_video_is_decoded(pretrained, film, monkeypatch):
     decoded = []
     picture = video._Reader.picture
     monkeypatch.setattr(video._Reader, "picture", lambda reader: decoded.append(1) or picture(reader))
-    rows = classify.over_time(film, pretrained, step=4, device="cpu")
+    rows = classify.predict_stream(film, pretrained, step=4, device="cpu")
     next(rows)
     assert len(decoded) == 16
 
@@ -355,12 +355,12 @@ def test_stretches_join_what_follows_without_gaps():
         (1.5, share(1, 0.8)),
         (2.0, share(1, 1.0)),
     ]
-    found = classify.stretches(rows, "abc", clip_seconds=1.0)
+    found = classify.segments(rows, "abc", clip_seconds=1.0)
     assert [stretch.label for stretch in found] == ["a", "c", "b"]
     assert [(stretch.start, stretch.end) for stretch in found] == [(0.0, 1.25), (1.25, 1.75), (1.75, 3.0)]
     assert [stretch.probability for stretch in found] == pytest.approx([0.8, 0.6, 0.9])
-    assert classify.stretches([], "abc", 1.0) == []
-    (only,) = classify.stretches(rows[:1], "abc", 1.0)
+    assert classify.segments([], "abc", 1.0) == []
+    (only,) = classify.segments(rows[:1], "abc", 1.0)
     assert only[:3] == (0.0, 1.0, "a")
 
 
@@ -374,9 +374,9 @@ def test_the_command_in_half_precision(capsys):
 
 
 def test_the_command_tells_what_happens_when(pretrained, tmp_path, capsys):
-    film = [stickfigures.scene(action, seed, k, frames=60, size=(256, 342), seconds=2.0, stage=0.875).film
+    film = [stickfigures.scene(action, seed, k, frames=60, size=(256, 342), seconds=2.0, stage=0.875).frames
             for k, (action, seed) in enumerate([("wave", 3), ("kick", 9)])]  # fmt: skip
-    video.write_video(tmp_path / "two.mp4", np.concatenate(film), rate=30)
+    video.write_video(tmp_path / "two.mp4", np.concatenate(film), fps=30)
     (tmp_path / "bad.mp4").write_text("no video")
     files = [str(tmp_path / "two.mp4"), str(tmp_path / "bad.mp4")]
     assert classify.main(["--over-time", *files]) == 1
@@ -385,6 +385,6 @@ def test_the_command_tells_what_happens_when(pretrained, tmp_path, capsys):
     assert first.startswith("    0.0 to ") and first.endswith("wave") and last.endswith("kick") and " 4.0 s" in last
     assert "bad.mp4: is not a video" in err
     assert classify.main(["--over-time", "--json", files[0]]) == 0
-    told = json.loads(capsys.readouterr().out)["stretches"]
+    told = json.loads(capsys.readouterr().out)["segments"]
     assert told[0]["label"] == "wave" and told[0]["start"] == 0 and told[-1]["end"] == pytest.approx(4.0)
     assert all(a["end"] == b["start"] for a, b in zip(told, told[1:]))

@@ -44,8 +44,8 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     (home / "films" / "deep").mkdir(parents=True)
     for k, name in enumerate(["1", "2", "3", "4", "5", "日本", "deep/1"]):
-        film = stickfigures.scene(stickfigures.ACTIONS[k], seed=5, index=k, frames=40, size=128).film
-        video.write_video(home / "films" / f"{name}.mp4", film, rate=15)
+        film = stickfigures.scene(stickfigures.ACTIONS[k], seed=5, index=k, frames=40, size=128).frames
+        video.write_video(home / "films" / f"{name}.mp4", film, fps=15)
     whole = (home / "films" / "1.mp4").read_bytes()
     (home / "films" / "cut.mp4").write_bytes(whole[: len(whole) // 3])
     weights.save(home / MINE, weights.load())
@@ -147,7 +147,7 @@ def test_killed_workers_lose_nothing_and_double_nothing(ray, at_home, alone, tmp
 
 def test_the_command_goes_on_after_it_was_killed(ray, home, alone, tmp_path):
     """Killed on one cluster and started again on another, which it makes and ends itself."""
-    out, module = tmp_path / "out", [sys.executable, "-m", "helpers.cluster"]
+    out, module = tmp_path / "out", [sys.executable, "-m", "helpers.scale.cluster"]
     arguments = ["films", "--out", str(out), "--weights", MINE, "--clips", "2", "--top", "3"]
     run = subprocess.Popen([*module, *arguments, "--address", ray.get_runtime_context().gcs_address], cwd=home)
     while run.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < 2):

@@ -14,7 +14,7 @@ from test_speed import settled
 from torch import nn
 from torchvision.models import video as video_networks
 
-from helpers import export, speed, video, weights
+from helpers import export, speed, transforms, weights
 from helpers.assets.make import TEST, TRAIN
 from helpers.networks import NETWORKS
 from helpers.stickfigures import StickFigures
@@ -120,7 +120,7 @@ def trained(tmp_path_factory):
     """The trained network of this repository, its file, and the same in 8 bits."""
     network, folder = weights.load().network, tmp_path_factory.mktemp("onnx")
     export.export(network, folder / "float32.onnx")
-    clips = StickFigures(32, TRAIN, transform=video.normalize)
+    clips = StickFigures(32, TRAIN, transform=transforms.normalize)
     export.quantize(folder / "float32.onnx", folder / "int8.onnx", (clips[k][0] for k in range(32)))
     return network, folder / "float32.onnx", folder / "int8.onnx"
 
@@ -128,7 +128,7 @@ def trained(tmp_path_factory):
 def test_trained_weights_say_the_same(trained):
     network, file, _ = trained
     ways = dict(torch=network, runtime=export.onnx_runtime(file), openvino=export.openvino(file))
-    clips = StickFigures(10, TEST, transform=video.normalize)
+    clips = StickFigures(10, TEST, transform=transforms.normalize)
     with torch.inference_mode():
         told = export.compare(ways, (clips[k] for k in range(10)))
     assert all(row["agree"] == row["right"] == 1 and row["deviation"] < 1e-5 for row in told.values())
@@ -138,7 +138,7 @@ def test_8_bits_give_the_same_answers(trained):
     """A hundred clips that neither the weights nor the ranges come from. By the test above float32 is as good as PyTorch."""
     _, file, small = trained
     ways = dict(float32=export.onnx_runtime(file), runtime=export.onnx_runtime(small), openvino=export.openvino(small))
-    clips = StickFigures(100, TEST, transform=video.normalize)
+    clips = StickFigures(100, TEST, transform=transforms.normalize)
     told = export.compare(ways, (clips[k] for k in range(100)))
     assert told["float32"]["right"] >= 0.97
     for name in ("runtime", "openvino"):

@@ -22,9 +22,9 @@ def write_folder(home, seed, recordings):
         for k in range(recordings):
             film = stickfigures.scene(
                 action, seed + label, k, frames=40, size=(96, 128), seconds=40 / 15, stage=0.85
-            ).film
+            ).frames
             for cut in (0, 1):
-                video.write_video(home / action / f"v_{label}_g{k:02}_c{cut}.mp4", film[20 * cut :][:20], rate=15)
+                video.write_video(home / action / f"v_{label}_g{k:02}_c{cut}.mp4", film[20 * cut :][:20], fps=15)
     (home / "bow" / "letter.mp4").write_text("Dear reader")
     return home
 
@@ -47,9 +47,9 @@ def test_two_classes_are_learnt_saved_and_recognised(folder, tmp_path, capsys):
     right = float(re.search(r"([\d.]+)% of 8 videos right\. Saved as", told)[1])
     assert right >= 75
     loaded = weights.load(str(out))
-    assert loaded.labels == CLASSES and loaded.side == 64 and f"{right}% of 8 other videos" in loaded.score
-    film = stickfigures.scene("bow", 900, 1, frames=16, size=(96, 128), stage=0.85).film
-    video.write_video(tmp_path / "new.mp4", film, rate=15)
+    assert loaded.labels == CLASSES and loaded.crop_size == 64 and f"{right}% of 8 other videos" in loaded.score
+    film = stickfigures.scene("bow", 900, 1, frames=16, size=(96, 128), stage=0.85).frames
+    video.write_video(tmp_path / "new.mp4", film, fps=15)
     assert classify.main(["--weights", str(out), "--device", "cpu", str(tmp_path / "new.mp4")]) == 0
     answer = capsys.readouterr().out
     assert "stick figures. Then on 16 videos of 2 classes." in answer and answer.index("bow") < answer.index(

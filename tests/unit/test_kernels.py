@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from helpers.kernels import MOTIONS, best_pair, motion_kernel
+from helpers.kernels import MOTIONS, motion_kernel, svd_factorize
 
 
 def rank(kernel):
@@ -54,7 +54,7 @@ def test_stillness_and_flicker_need_one_filter_and_a_drift_two():
 def test_the_best_pair_computes_what_it_promises(motion, filters):
     """Two convolutions in a row, against the one that they stand for, and what is left out against the singular values."""
     kernel = motion_kernel(motion, 1.5)
-    patterns, courses, values = best_pair(kernel, filters)
+    patterns, courses, values = svd_factorize(kernel, filters)
     assert patterns.shape == (filters, 7, 7) and courses.shape == (7, filters)
     again = torch.einsum("tm,mhw->thw", courses, patterns)
     clip = torch.randn(1, 1, 9, 12, 12, generator=torch.Generator().manual_seed(0))

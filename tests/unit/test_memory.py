@@ -8,7 +8,7 @@ import psutil
 import pytest
 from conftest import ROOT
 
-from helpers import memory
+from helpers import training
 
 SCRIPT = """
 import psutil, torch
@@ -17,7 +17,7 @@ resident = psutil.Process().memory_info
 blocks = [torch.ones(2**14) for _ in range(4000)]  # 64 KB each
 blocks = blocks[::10]  # those that are left lie between the holes
 kept = resident().rss
-memory.give_back()
+training.malloc_trim()
 print(kept - resident().rss)
 assert all(block.sum() == 2**14 for block in blocks)
 """
@@ -35,7 +35,7 @@ def test_nothing_happens_where_there_is_no_such_function(monkeypatch, missing):
         raise missing(name)
 
     monkeypatch.setattr(ctypes, "CDLL", absent)
-    assert memory.give_back() is None
+    assert training.malloc_trim() is None
 
 
 def test_reference_cycles_are_let_go_first():
@@ -46,5 +46,5 @@ def test_reference_cycles_are_let_go_first():
     node = Node()
     node.itself, node.data = node, bytearray(b"x") * 200_000_000
     del node
-    memory.give_back()
+    training.malloc_trim()
     assert psutil.Process().memory_info().rss - before < 50e6

@@ -24,7 +24,7 @@ FRAMES_LEFT = {  # of 16, in the last map
 }  # fmt: skip
 
 
-def randomise(network, seed):
+def randomize_batchnorm_(network, seed):
     """Random weights and random batch-norm statistics, of a size that keeps signals alive through 18 layers."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
@@ -40,7 +40,7 @@ def randomise(network, seed):
 def twins(request):
     """torchvision's network with random weights and statistics, and ours with a copy of them."""
     torch.manual_seed(1)
-    theirs = randomise(getattr(reference, request.param)(num_classes=7), seed=2)
+    theirs = randomize_batchnorm_(getattr(reference, request.param)(num_classes=7), seed=2)
     ours = networks.NETWORKS[request.param](num_classes=7)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     return ours, theirs
@@ -208,7 +208,7 @@ def test_frames_by_themselves_know_no_order():
     x = clips(1, 3, 8, 32, 32)
     for member in COUNTS:
         torch.manual_seed(0)
-        network = randomise(networks.NETWORKS[f"{member}_18"](5, 8, frames=8), seed=1).eval()
+        network = randomize_batchnorm_(networks.NETWORKS[f"{member}_18"](5, 8, frames=8), seed=1).eval()
         with torch.inference_mode():
             same = torch.allclose(network(x), network(x.flip(2)), rtol=1e-4, atol=1e-4)
         assert same == (member == "fr2d"), member
@@ -372,6 +372,6 @@ def test_what_is_kept_for_training_is_what_autograd_keeps(name):
         output = network(x)
     with torch.device("meta"):
         layers = blocks.summary(networks.NETWORKS[name](num_classes=5, width=8), (3, 16, 64, 64))
-    predicted = sum(map(blocks.kept_for_training, layers)) + 4 * x.numel()
+    predicted = sum(map(blocks.activation_bytes, layers)) + 4 * x.numel()
     statistics = 8 * sum(layer.output[0] for layer in layers if layer.kind == "BatchNorm3d")  # means and variances
     assert predicted + statistics <= sum(kept.values()) <= predicted + statistics + 4 * output.numel() + 4 * 8 * 64

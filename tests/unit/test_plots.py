@@ -52,7 +52,7 @@ def test_a_short_film_strip_is_narrow_and_its_frames_are_as_large():
 def test_answers_are_bars_in_order_with_their_shares():
     figure = plots.new_figure(4, 2)
     axes = figure.add_subplot()
-    plots.draw_answers(axes, ANSWERS)
+    plots.draw_predictions(axes, ANSWERS)
     bars = sorted(axes.patches, key=lambda bar: -bar.get_y())  # from top to bottom
     assert [bar.get_width() for bar in bars] == [0.61, 0.3, 0.09]
     assert [text.get_text() for text in axes.texts] == ["61%", "30%", "9%"]
@@ -62,7 +62,7 @@ def test_answers_are_bars_in_order_with_their_shares():
 
 def test_four_frames_from_first_to_last_beside_the_answers():
     film = frames(16)
-    figure = plots.answers_beside_frames(film, ANSWERS, title="A walk")
+    figure = plots.predictions_beside_frames(film, ANSWERS, title="A walk")
     assert np.array_equal(drawn_frames(figure), film[[0, 5, 10, 15]])
     assert figure.get_suptitle() == "A walk"
 
@@ -97,7 +97,7 @@ def test_a_matrix_says_what_it_holds():
 
 def test_shares_by_clip_are_drawn_as_numbers():
     shares = np.array([[0.7, 0.2, 0.1], [0.25, 0.5, 0.25]])
-    figure = plots.shares_by_clip(shares, ("walk", "wave", "kick"), [0.0, 2.0], keep=2)
+    figure = plots.probs_by_clip(shares, ("walk", "wave", "kick"), [0.0, 2.0], keep=2)
     axes = figure.get_axes()[0]
     assert np.allclose(axes.images[0].get_array(), [[0.7, 0.25], [0.2, 0.5]])  # the two largest on the mean, a row each
     assert [label.get_text() for label in axes.get_yticklabels()] == ["walk", "wave"]
@@ -128,7 +128,7 @@ def stored_pixels(figure, monkeypatch):
 
 
 def test_a_stored_picture_of_noise_is_small_and_keeps_the_colours_of_the_series(monkeypatch):
-    figure = plots.answers_beside_frames(frames(16, 112, 112), ANSWERS)
+    figure = plots.predictions_beside_frames(frames(16, 112, 112), ANSWERS)
     small, full, few_bytes, all_bytes = stored_pixels(figure, monkeypatch)
     assert len(np.unique(full.reshape(-1, 3), axis=0)) > 10_000
     assert len(np.unique(small.reshape(-1, 3), axis=0)) <= 192 and few_bytes < all_bytes / 2
@@ -179,12 +179,12 @@ def drawings():
         ("tai chi", 0.01),
     ]
     return (
-        plots.answers_beside_frames(frames(16), long, title="A title"),
+        plots.predictions_beside_frames(frames(16), long, title="A title"),
         plots.film_strip(frames(16), [f"{k / 15:.2f} s" for k in range(16)], title="A title"),
-        plots.shares_by_clip(np.full((5, 10), 0.1), [f"label {k}" for k in range(10)], [0, 1, 2, 3, 4]),
+        plots.probs_by_clip(np.full((5, 10), 0.1), [f"label {k}" for k in range(10)], [0, 1, 2, 3, 4]),
         plots.slices(frames(12), 5, 7, 11),
         plots.t_x_slices(np.ones((5, 7, 7)), [f"{k}: 100% left out" for k in range(5)], np.eye(5, 7) + 0.1),
-        plots.factorised(np.ones((7, 7, 7)), np.ones((7, 7, 7)), np.ones((7, 7)), np.ones(7)),
+        plots.factorized(np.ones((7, 7, 7)), np.ones((7, 7, 7)), np.ones((7, 7)), np.ones(7)),
         plots.residual_block(block_of_layers(), "1 x 1 x 1 with stride 2, norm"),
         plots.curves(
             [
@@ -317,7 +317,7 @@ def test_factorised_shows_kernel_approximation_and_filters():
     rng = np.random.default_rng(0)
     patterns, courses = rng.normal(size=(2, 3, 4)), rng.normal(size=(5, 2))
     kernel = rng.normal(size=(5, 3, 4))
-    figure = plots.factorised(kernel, patterns, courses, values=[2, 1, 0.5])
+    figure = plots.factorized(kernel, patterns, courses, values=[2, 1, 0.5])
     left, right = figure.get_axes()
     drawn = [image.get_array() for image in left.images]
     approximation = [sum(courses[t, m] * patterns[m] for m in range(2)) for t in range(5)]
@@ -327,7 +327,7 @@ def test_factorised_shows_kernel_approximation_and_filters():
     for curve, course in zip(curves, courses.T, strict=True):
         assert np.allclose(np.corrcoef(curve, course)[0, 1], -1)  # the axis runs down
     assert [bar.get_facecolor() == right.patches[0].get_facecolor() for bar in right.patches] == [True, True, False]
-    nothing = plots.factorised(kernel, patterns, courses, values=[2, 1e-9, 0])
+    nothing = plots.factorized(kernel, patterns, courses, values=[2, 1e-9, 0])
     assert len(nothing.get_axes()[0].images) == 11  # a filter that adds nothing is not drawn
 
 

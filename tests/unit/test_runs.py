@@ -5,7 +5,7 @@ import json
 import pytest
 from conftest import ROOT
 
-from helpers import runs
+from helpers import runs, training
 
 
 @pytest.fixture
@@ -24,24 +24,24 @@ def test_a_run_is_made_only_when_asked_and_only_once(folder, monkeypatch):
         calls.append((seed, clips))
         return dict(error=seed / clips)
 
-    with pytest.raises(runs.MissingRun, match="compare_a.json is not in .*VIDEO_RESNET_FULL=1 makes"):
-        runs.stored("compare_a", make, seed=1, clips=4)
+    with pytest.raises(training.MissingRun, match="compare_a.json is not in .*VIDEO_RESNET_FULL=1 makes"):
+        training.load_or_run("compare_a", make, seed=1, clips=4)
     assert calls == [] and not folder.exists()
     monkeypatch.setenv("VIDEO_RESNET_FULL", "1")
-    made = runs.stored("compare_a", make, seed=1, clips=4)
+    made = training.load_or_run("compare_a", make, seed=1, clips=4)
     monkeypatch.setenv("VIDEO_RESNET_FULL", "0")
-    again = runs.stored("compare_a", make, seed=1, clips=4)
+    again = training.load_or_run("compare_a", make, seed=1, clips=4)
     assert calls == [(1, 4)] and made == again and made["error"] == 0.25
     assert "VIDEO_RESNET_FULL=1 jupyter execute notebooks/compare_train.ipynb" in made["command"]
     assert [path.name for path in folder.iterdir()] == ["compare_a.json"]
     with pytest.raises(ValueError, match="is of a run with .*delete it"):
-        runs.stored("compare_a", make, seed=2, clips=4)
+        training.load_or_run("compare_a", make, seed=2, clips=4)
 
 
 def test_a_run_that_fails_leaves_nothing(folder, monkeypatch):
     monkeypatch.setenv("VIDEO_RESNET_FULL", "1")
     with pytest.raises(ZeroDivisionError):
-        runs.stored("compare_a", lambda: 1 / 0)
+        training.load_or_run("compare_a", lambda: 1 / 0)
     assert not folder.exists()
 
 
@@ -55,6 +55,6 @@ def test_stored_runs_tell_how_they_were_made(path):
 
 def test_unfinished_work_has_a_place_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "FOLDER", tmp_path / "notebooks" / "runs")
-    path = runs.checkpoint("99_some_1")
+    path = training.checkpoint_path("99_some_1")
     assert path == tmp_path / "runs" / "99_some_1.pt" and path.parent.is_dir() and not path.exists()
-    assert runs.checkpoint("99_some_1") == path
+    assert training.checkpoint_path("99_some_1") == path

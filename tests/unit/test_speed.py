@@ -8,14 +8,15 @@ import torch
 from torch import nn
 from torchvision.models import video as video_networks
 
-from helpers import speed, video, weights
+from helpers import classify, speed, transforms, weights
 from helpers.networks import NETWORKS
+from helpers.scale import inference
 from helpers.stickfigures import StickFigures
 
 
 def test_the_first_call_does_not_count_and_the_median_does():
     waits = iter([0.5, 0.02, 0.3, 0.02, 0.02, 0.02])
-    taken = speed.seconds(lambda: time.sleep(next(waits)), "cpu", repeats=5)
+    taken = classify.median_time(lambda: time.sleep(next(waits)), "cpu", repeats=5)
     assert 0.02 <= taken < 0.1
     assert next(waits, None) is None
 
@@ -23,7 +24,7 @@ def test_the_first_call_does_not_count_and_the_median_does():
 def test_half_precision_is_compared_with_full():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv3d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 2 * 6 * 6, 4)).eval()
-    ratio, deviation = speed.half_precision(network, torch.randn(1, 3, 4, 8, 8), "cpu")
+    ratio, deviation = inference.compare_precisions(network, torch.randn(1, 3, 4, 8, 8), "cpu")
     assert ratio > 0 and 0 < deviation < 0.05
 
 
@@ -31,17 +32,17 @@ def test_a_gpu_is_waited_for(monkeypatch):
     waited = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: waited.append("cuda"))
     monkeypatch.setattr(torch.mps, "synchronize", lambda: waited.append("mps"))
-    speed.seconds(lambda: waited.append("call"), "cuda", repeats=1)
+    classify.median_time(lambda: waited.append("call"), "cuda", repeats=1)
     assert waited == ["cuda", "call", "cuda"] * 2
     waited.clear()
-    speed.seconds(lambda: waited.append("call"), "mps", repeats=1)
+    classify.median_time(lambda: waited.append("call"), "mps", repeats=1)
     assert waited == ["mps", "call", "mps"] * 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 def test_on_a_gpu():
     network, x = nn.Conv3d(3, 64, 3).cuda().eval(), torch.randn(4, 3, 16, 112, 112, device="cuda")
-    ratio, deviation = speed.half_precision(network, x, "cuda")
+    ratio, deviation = inference.compare_precisions(network, x, "cuda")
     assert ratio > 0 and 0 < deviation < 0.05
 
 
@@ -83,7 +84,7 @@ def network(request):
 def way(request, monkeypatch):
     if request.param == "folded":
         monkeypatch.setattr(speed, "_packs", lambda dtype: False)
-    elif not speed._packs(torch.float32):
+    elif not inference._packs(torch.float32):
         pytest.skip("no oneDNN here")
 
 
@@ -92,7 +93,7 @@ def test_a_prepared_network_says_the_same(network, way, dtype, allowed):
     if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("no bfloat16 here")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    fast = speed.prepare(network, dtype, size=(3, 8, 40, 56))
+    fast = inference.optimize_for_inference(network, dtype, size=(3, 8, 40, 56))
     for shape in ((3, 3, 8, 40, 56), (1, 3, 8, 32, 32)):
         x = torch.randn(shape)
         given = x.clone()
@@ -111,18 +112,18 @@ def test_a_prepared_network_says_the_same(network, way, dtype, allowed):
 
 def test_every_norm_is_folded(network, way):
     convolutions = sum(isinstance(module, torch.nn.Conv3d) for module in network.modules())
-    fast = speed.prepare(network, size=(3, 8, 32, 32))
+    fast = inference.optimize_for_inference(network, size=(3, 8, 32, 32))
     assert not any(isinstance(module, torch.nn.BatchNorm3d) for module in fast.modules())
-    assert sum(isinstance(module, speed._Folded) for module in fast.modules()) == convolutions
+    assert sum(isinstance(module, inference._Folded) for module in fast.modules()) == convolutions
 
 
 def test_what_cannot_be_prepared_is_refused():
     network = NETWORKS["r2plus1d_18"](7, 8)
     with pytest.raises(ValueError, match=r"network\.eval\(\) first"):
-        speed.prepare(network)
+        inference.optimize_for_inference(network)
     network.layer1[0].conv1.append(torch.nn.Dropout3d())
     with pytest.raises(TypeError, match="Dropout3d is no part"):
-        speed.prepare(network.eval())
+        inference.optimize_for_inference(network.eval())
 
 
 def test_functions_are_measured_in_turn_after_a_round_that_does_not_count():
@@ -132,7 +133,7 @@ def test_functions_are_measured_in_turn_after_a_round_that_does_not_count():
         calls.append(name)
         time.sleep(next(waits))
 
-    taken = speed.interleaved(dict(a=lambda: wait("a"), b=lambda: wait("b")), rounds=2)
+    taken = inference.interleaved(dict(a=lambda: wait("a"), b=lambda: wait("b")), rounds=2)
     assert calls == ["a", "b"] * 3
     assert [round(seconds, 2) for seconds in taken["a"]] == [0.02, 0.04] and len(taken["b"]) == 2
 
@@ -141,12 +142,12 @@ def test_ceilings_are_the_shortest_of_some_times(monkeypatch):
     monkeypatch.setattr(
         speed, "interleaved", lambda functions, device, rounds: {name: [0.5, 0.25, 1.0] for name in functions}
     )
-    assert speed.peak() == 2 * 4096**3 / 0.25
-    assert speed.bandwidth(size=1000) == 2 * 1000 / 0.25
+    assert inference.peak_flops() == 2 * 4096**3 / 0.25
+    assert inference.bandwidth(size=1000) == 2 * 1000 / 0.25
 
 
 def test_a_matrix_product_is_one():
-    product = speed.matrix_product(torch.bfloat16, side=8)
+    product = inference.matrix_product(torch.bfloat16, crop_size=8)
     assert product().shape == (8, 8) and product().dtype == torch.bfloat16 and product.flop == 1024
 
 
@@ -158,7 +159,7 @@ def test_a_compiled_network_says_the_same(way):
         pytest.skip("torch.compile needs a compiler")
     torch.manual_seed(0)
     network = settled(NETWORKS["r2plus1d_18"](7, 8, frames=8))
-    fast = speed.prepare(network, size=(3, 8, 32, 32), compiled=True)
+    fast = inference.optimize_for_inference(network, size=(3, 8, 32, 32), compiled=True)
     x = torch.randn(2, 3, 8, 32, 32)
     with torch.inference_mode():
         wanted, found = network(x), fast(x)
@@ -172,7 +173,7 @@ def test_a_compiled_network_says_the_same(way):
 def test_prepared_on_a_gpu(dtype, allowed, compiled):
     torch.manual_seed(0)
     network = settled(NETWORKS["r2plus1d_18"](7, 8, frames=8)).cuda()
-    fast = speed.prepare(network, dtype, size=(3, 8, 32, 32), compiled=compiled)
+    fast = inference.optimize_for_inference(network, dtype, size=(3, 8, 32, 32), compiled=compiled)
     x = torch.randn(4, 3, 8, 32, 32, device="cuda")
     with torch.inference_mode():
         wanted = network(x)
@@ -184,8 +185,8 @@ def test_bfloat16_gives_the_trained_networks_answers():
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("no bfloat16 here")
     network = weights.load("stickfigures").network
-    fast = speed.prepare(network, torch.bfloat16)
-    clips = StickFigures(200, seed=4321, frames=16, size=112, transform=video.normalize)
+    fast = inference.optimize_for_inference(network, torch.bfloat16)
+    clips = StickFigures(200, seed=4321, frames=16, size=112, transform=transforms.normalize)
     with torch.inference_mode():
         wanted, found = (torch.cat([one(x[None]) for x, _ in clips]) for one in (network, fast))
     assert (found.argmax(1) == wanted.argmax(1)).float().mean() >= 0.995

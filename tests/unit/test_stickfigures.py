@@ -22,9 +22,7 @@ def test_a_clip_is_a_function_of_seed_and_index():
 
 
 def test_another_process_draws_the_same():
-    code = (
-        "from helpers.stickfigures import *; import zlib; print(zlib.crc32(scene('walk', 1, 2, 8, 64).film.tobytes()))"
-    )
+    code = "from helpers.stickfigures import *; import zlib; print(zlib.crc32(scene('walk', 1, 2, 8, 64).frames.tobytes()))"
     first, second = (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
         for _ in "ab"
@@ -170,6 +168,6 @@ def test_more_actions_move_and_stay_in_the_frame(action):
 def test_a_data_set_of_other_actions():
     clips = StickFigures(10, seed=5, frames=4, size=32, actions=MORE_ACTIONS)
     assert [label for _, label in clips] == [0, 1, 2, 3, 4] * 2
-    assert np.array_equal(clips[6][0], scene("bow", 5, 6, frames=4, size=32).film)
+    assert np.array_equal(clips[6][0], scene("bow", 5, 6, frames=4, size=32).frames)
     with pytest.raises(ValueError, match="unknown action 'jump'"):
         scene("jump", 1, 1)

@@ -14,19 +14,19 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from helpers import classify, stickfigures, training, video
+from helpers import classify, stickfigures, training, transforms
 from helpers.networks import r2plus1d_18
 
 SCRIPT = """
 import sys, torch
 from helpers.networks import r2plus1d_18
 from helpers.stickfigures import StickFigures
-from helpers.training import mirror, train
+from helpers.training import random_horizontal_flip, train
 from helpers.video import normalize
 torch.manual_seed(0)
 network = r2plus1d_18(num_classes=10, width=8)
 clips = StickFigures(40, seed=1, frames=8, size=32, transform=normalize)
-train(network, clips, clips, epochs=3, batch_size=8, seed=4, augment=mirror, checkpoint=sys.argv[1])
+train(network, clips, clips, epochs=3, batch_size=8, seed=4, augment=random_horizontal_flip, checkpoint=sys.argv[1])
 torch.save(network.state_dict(), sys.argv[2])
 """
 
@@ -73,7 +73,7 @@ from helpers import weights
 from torch import nn
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # as much as still fits on the disk
 try:
-    weights.write(torch.zeros(100_000), sys.argv[1])
+    weights.save_atomically(torch.zeros(100_000), sys.argv[1])
 except OSError as error:
     print(error)
 """
@@ -251,7 +251,7 @@ def test_order_and_augmentation_follow_from_seed_epoch_and_index():
 
 def test_mirror_turns_half_of_the_clips_all_frames_alike():
     clip = torch.arange(3 * 2 * 2 * 4).view(3, 2, 2, 4)
-    results = [training.mirror(clip, np.random.default_rng(k)) for k in range(200)]
+    results = [training.random_horizontal_flip(clip, np.random.default_rng(k)) for k in range(200)]
     turned = [not torch.equal(result, clip) for result in results]
     assert 70 < sum(turned) < 130
     assert all(torch.equal(result, clip.flip(-1)) for result, other in zip(results, turned) if other)
@@ -301,7 +301,7 @@ def by_hand(parts):
     """
     torch.manual_seed(0)
     network = r2plus1d_18(num_classes=10, width=8)
-    clips = stickfigures.StickFigures(80, seed=1, frames=8, size=32, transform=video.normalize)
+    clips = stickfigures.StickFigures(80, seed=1, frames=8, size=32, transform=transforms.normalize)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=10)
     gradients, losses = None, []
@@ -361,7 +361,7 @@ def test_wrong_calls_are_refused(tmp_path):
     training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=1, checkpoint=path)
     with pytest.raises(ValueError, match="is of a run with .*delete it or name another file"):
         training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=2, checkpoint=path)
-    for other in (dict(about="other clips"), dict(augment=training.mirror)):
+    for other in (dict(about="other clips"), dict(augment=training.random_horizontal_flip)):
         with pytest.raises(ValueError, match="is of a run with"):
             training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=1, checkpoint=path, **other)
 
@@ -381,7 +381,7 @@ class Movable(nn.Sequential):
 def test_a_network_that_was_moved_and_asked_can_still_be_trained():
     for ask in (
         lambda network: training.predict(network, Dots(16, 0)),
-        lambda network: classify.probabilities(Pretrained(network.eval()), [torch.zeros(6, 8, 16, 1)]),
+        lambda network: classify.average_probs(Pretrained(network.eval()), [torch.zeros(6, 8, 16, 1)]),
     ):
         network = Movable(*small_network())
         ask(network)

@@ -16,7 +16,7 @@ import torch
 from conftest import ROOT, numbered_frame, read_number, unprivileged, write_film, write_sound
 from torchvision.models.video import R2Plus1D_18_Weights
 
-from helpers import video
+from helpers import transforms, video
 from helpers.stickfigures import scene
 
 EVEN = [Fraction(k, 30) for k in range(60)]
@@ -68,7 +68,7 @@ def test_frames_are_those_that_a_player_shows(tmp_path, name):
         ("1.8", "60"),
         ("0.34", "10"),
     ]:
-        clip = video.read_clip(path, float(start), frames=6, rate=float(rate))
+        clip = video.read_clip(path, float(start), frames=6, fps=float(rate))
         wanted = [shown(times, Fraction(start) + k / Fraction(rate), slack) for k in range(6)]
         assert [read_number(frame) for frame in clip] == wanted, (start, rate)
 
@@ -92,12 +92,12 @@ def test_any_start_is_found_without_decoding_the_whole_file(tmp_path, monkeypatc
         return decode(self)
 
     monkeypatch.setattr(video._Reader, "_decode", counted)
-    clip = video.read_clip(path, start=35.0, frames=4, rate=15)
+    clip = video.read_clip(path, start=35.0, frames=4, fps=15)
     assert [read_number(f) for f in clip] == [(1050 + 2 * k) % 256 for k in range(4)]
     assert count < 40  # two frames to open, one group of pictures, the clip
 
     count = 0
-    assert len(list(video.read_clips(path, clips=5, frames=4, rate=15))) == 5
+    assert len(list(video.read_clips(path, clips=5, frames=4, fps=15))) == 5
     assert count < 5 * 330
 
 
@@ -125,7 +125,7 @@ def test_memory_is_that_of_the_clip_not_of_the_file(tmp_path):
 
 
 def test_several_clips_are_spread_from_the_beginning_to_the_end(film):
-    clips = list(video.read_clips(film, clips=3, frames=16, rate=15))
+    clips = list(video.read_clips(film, clips=3, frames=16, fps=15))
     first = [read_number(clip[0]) for clip in clips]
     last = [read_number(clip[-1]) for clip in clips]
     assert first == [0, 14, 28] and last == [30, 44, 58]  # the clips last 16 / 15 s of the 2 s
@@ -134,18 +134,18 @@ def test_several_clips_are_spread_from_the_beginning_to_the_end(film):
 
 def test_a_video_shorter_than_a_clip_holds_its_last_frame(tmp_path):
     path = write_film(tmp_path / "short.mp4", EVEN[:8])
-    numbers = [read_number(frame) for frame in video.read_clip(path, frames=16, rate=15)]
+    numbers = [read_number(frame) for frame in video.read_clip(path, frames=16, fps=15)]
     assert numbers == [0, 2, 4, 6] + [7] * 12
     assert all(torch.equal(c, video.read_clip(path)) for c in video.read_clips(path, clips=3))
 
 
 def test_a_clip_may_begin_before_the_end_and_not_after_it(film):
-    assert [read_number(f) for f in video.read_clip(film, start=1.9, frames=4, rate=15)] == [57, 59, 59, 59]
+    assert [read_number(f) for f in video.read_clip(film, start=1.9, frames=4, fps=15)] == [57, 59, 59, 59]
     with pytest.raises(video.VideoError, match="ends after 2.0 s, before the clip from 2.5 s begins"):
         video.read_clip(film, start=2.5)
 
 
-@pytest.mark.parametrize("arguments", [dict(start=-1), dict(frames=0), dict(rate=0)])
+@pytest.mark.parametrize("arguments", [dict(start=-1), dict(frames=0), dict(fps=0)])
 def test_impossible_clips_are_refused(film, arguments):
     with pytest.raises(ValueError, match="start is at least 0"):
         video.read_clip(film, **arguments)
@@ -186,7 +186,7 @@ def test_turned_and_mirrored_films_are_shown_upright(film, matrix):
 
 def test_probe(film):
     info = video.probe(film)
-    assert info == video.VideoInfo(width=96, height=64, rate=30.0, seconds=2.0, codec="h264")
+    assert info == video.VideoInfo(width=96, height=64, fps=30.0, seconds=2.0, codec="h264")
 
 
 def test_length_is_found_where_the_stream_does_not_say_it(tmp_path):
@@ -199,13 +199,13 @@ def test_length_is_found_where_the_stream_does_not_say_it(tmp_path):
 def test_clips_of_a_bare_stream_are_spread_over_all_of_it(tmp_path):
     path = write_film(tmp_path / "a.h264", EVEN, rate=25, options={"bf": "0"})
     assert video.probe(path).seconds == pytest.approx(60 / 25)
-    assert [read_number(clip[0]) for clip in video.read_clips(path, clips=3, frames=5, rate=25)] == [0, 27, 55]
+    assert [read_number(clip[0]) for clip in video.read_clips(path, clips=3, frames=5, fps=25)] == [0, 27, 55]
 
 
 def test_sound_longer_than_the_pictures_does_no_harm(tmp_path):
     for name, codec in (("a.wmv", "wmv2"), ("a.mkv", "libx264"), ("a.mp4", "libx264"), ("a.avi", "mpeg4")):
         path = write_film(tmp_path / name, EVEN[:20], codec=codec, time_base=Fraction(1, 30), audio=True)
-        assert [read_number(clip[-1]) for clip in video.read_clips(path, clips=2, frames=6, rate=30)][-1] >= 17, name
+        assert [read_number(clip[-1]) for clip in video.read_clips(path, clips=2, frames=6, fps=30)][-1] >= 17, name
 
 
 # Preprocessing
@@ -217,15 +217,15 @@ def test_preprocessing_equals_torchvisions_preset(height, width):
     clip = torch.randint(0, 256, (4, height, width, 3), dtype=torch.uint8, generator=generator)
     preset = R2Plus1D_18_Weights.KINETICS400_V1.transforms()
     expected = preset(clip.permute(0, 3, 1, 2))
-    assert video.preprocess(clip).shape == (3, 4, 112, 112)
-    assert torch.allclose(video.preprocess(clip), expected, atol=1e-4, rtol=0)
+    assert transforms.preprocess(clip).shape == (3, 4, 112, 112)
+    assert torch.allclose(transforms.preprocess(clip), expected, atol=1e-4, rtol=0)
 
 
 def test_preprocessing_of_real_frames_equals_torchvisions_preset(real_clips):
     for path in sorted(p for p in real_clips.iterdir() if p.suffix != ".md"):
         clip = video.read_clip(path)
         expected = R2Plus1D_18_Weights.KINETICS400_V1.transforms()(clip.permute(0, 3, 1, 2))
-        assert torch.allclose(video.preprocess(clip), expected, atol=1e-4, rtol=0), path.name
+        assert torch.allclose(transforms.preprocess(clip), expected, atol=1e-4, rtol=0), path.name
 
 
 def test_real_clips_are_read_as_a_plain_loop_over_all_frames_reads_them(real_clips):
@@ -242,8 +242,8 @@ def test_real_clips_are_read_as_a_plain_loop_over_all_frames_reads_them(real_cli
 
 def test_denormalize_undoes_normalize():
     clip = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(2, 16, 16, 3).contiguous()
-    assert torch.equal(video.denormalize(video.normalize(clip)), clip)
-    assert video.denormalize(torch.full((3, 1, 2, 2), 99.0)).max() == 255  # what lies outside is cut off
+    assert torch.equal(transforms.denormalize(transforms.normalize(clip)), clip)
+    assert transforms.denormalize(torch.full((3, 1, 2, 2), 99.0)).max() == 255  # what lies outside is cut off
 
 
 # Writing
@@ -251,17 +251,17 @@ def test_denormalize_undoes_normalize():
 
 def test_what_is_written_is_read_again(tmp_path):
     frames = np.stack([numbered_frame(k) for k in range(20)])
-    video.write_video(tmp_path / "a.mp4", torch.from_numpy(frames), rate=15)
-    clip = video.read_clip(tmp_path / "a.mp4", frames=20, rate=15)
+    video.write_video(tmp_path / "a.mp4", torch.from_numpy(frames), fps=15)
+    clip = video.read_clip(tmp_path / "a.mp4", frames=20, fps=15)
     assert [read_number(frame) for frame in clip] == list(range(20))
     assert np.abs(clip.numpy().astype(int) - frames).mean() < 4
-    assert video.probe(tmp_path / "a.mp4").rate == 15
+    assert video.probe(tmp_path / "a.mp4").fps == 15
 
 
 def test_the_same_frames_give_the_same_file(tmp_path):
-    film = scene("sit down", 0, 0, frames=60, size=(256, 342), seconds=2.0).film
+    film = scene("sit down", 0, 0, frames=60, size=(256, 342), seconds=2.0).frames
     for name in "abcd":
-        video.write_video(tmp_path / f"{name}.mp4", film, rate=30)
+        video.write_video(tmp_path / f"{name}.mp4", film, fps=30)
     assert len({(tmp_path / f"{name}.mp4").read_bytes() for name in "abcd"}) == 1
 
 
@@ -442,7 +442,7 @@ def numbers(clip):
 def test_a_stream_of_clips_covers_the_video_to_its_end(film, step):
     """Sixty frames at 30 a second, read at 15: the even ones, thirty."""
     every = list(range(0, 60, 2))
-    clips = list(video.stream_clips(film, frames=8, rate=15, step=step))
+    clips = list(video.stream_clips(film, frames=8, fps=15, step=step))
     firsts = [round(start * 15) for start, _ in clips]
     expected = list(range(0, 30 - 8 + 1, step))
     assert firsts == expected + ([22] if expected[-1] != 22 else [])
@@ -451,7 +451,7 @@ def test_a_stream_of_clips_covers_the_video_to_its_end(film, step):
 
 
 def test_a_stream_agrees_with_clips_read_one_by_one(film):
-    for start, clip in video.stream_clips(film, frames=8, rate=12.5, step=5):
+    for start, clip in video.stream_clips(film, frames=8, fps=12.5, step=5):
         assert numbers(clip) == numbers(video.read_clip(film, start, 8, 12.5))
 
 
@@ -468,12 +468,12 @@ def test_a_damaged_video_gives_the_clips_before_the_damage(tmp_path):
     path.write_bytes(content[: len(content) * 2 // 3])
     clips = []
     with pytest.raises(video.VideoError):
-        for _, clip in video.stream_clips(path, frames=8, rate=15):
+        for _, clip in video.stream_clips(path, frames=8, fps=15):
             clips.append(numbers(clip))
     assert len(clips) >= 3 and clips[0] == list(range(0, 16, 2))
 
 
-@pytest.mark.parametrize("wrong", [dict(step=0), dict(frames=0), dict(rate=0), dict(step=-1)])
+@pytest.mark.parametrize("wrong", [dict(step=0), dict(frames=0), dict(fps=0), dict(step=-1)])
 def test_impossible_streams_are_refused(film, wrong):
     with pytest.raises(ValueError, match="all are above 0"):
         next(video.stream_clips(film, **wrong))

@@ -8,6 +8,7 @@ from torch import nn
 
 from helpers import views
 from helpers.networks import NETWORKS
+from helpers.scale import inference
 
 KINDS = [
     dict(kernel_size=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)),
@@ -36,8 +37,8 @@ def close(found, wanted, allowed):
 def test_numbers_and_gradients_are_those_of_conv3d(kind, bias, frames):
     torch.manual_seed(0)
     conv = nn.Conv3d(8, 16, bias=bias, **kind)
-    network = views.as_conv2d(nn.Sequential(copy.deepcopy(conv)))
-    assert isinstance(network[0], views.ConvOverViews)
+    network = inference.conv3d_as_conv2d(nn.Sequential(copy.deepcopy(conv)))
+    assert isinstance(network[0], views.Conv3dAsConv2d)
     x = torch.randn(3, 8, frames, 10, 9)
     wanted = conv.double()(x.double())
     given = torch.randn_like(wanted)
@@ -53,7 +54,7 @@ def test_gradients_in_bfloat16_are_right_even_over_two_frames(frames):
         pytest.skip("no bfloat16 here")
     torch.manual_seed(0)
     conv = nn.Conv3d(32, 48, (3, 1, 1), padding=(1, 0, 0), bias=False)
-    network = views.as_conv2d(nn.Sequential(copy.deepcopy(conv)))
+    network = inference.conv3d_as_conv2d(nn.Sequential(copy.deepcopy(conv)))
     x = torch.randn(4, 32, frames, 7, 7)
     given = torch.randn_like(conv(x))
     _, wanted = gradients(conv.double(), x.double(), given.double())
@@ -69,9 +70,9 @@ def test_a_network_keeps_its_parameters_and_says_the_same(name, swapped, left):
     network = NETWORKS[name](7, 8)
     plain = copy.deepcopy(network).double().eval()
     before = dict(network.named_parameters())
-    assert views.as_conv2d(network) is network
+    assert inference.conv3d_as_conv2d(network) is network
     counts = [
-        sum(isinstance(module, kind) for module in network.modules()) for kind in (views.ConvOverViews, nn.Conv3d)
+        sum(isinstance(module, kind) for module in network.modules()) for kind in (views.Conv3dAsConv2d, nn.Conv3d)
     ]
     assert counts == [swapped, left]
     assert list(network.state_dict()) == list(plain.state_dict())
@@ -101,4 +102,4 @@ def test_a_network_keeps_its_parameters_and_says_the_same(name, swapped, left):
 )
 def test_other_convolutions_are_left_alone(kind):
     network = nn.Sequential(nn.Conv3d(4, 4, **kind))
-    assert type(views.as_conv2d(network)[0]) is nn.Conv3d
+    assert type(inference.conv3d_as_conv2d(network)[0]) is nn.Conv3d

@@ -11,8 +11,7 @@ from torch import nn
 from torchvision.models import video as reference
 from torchvision.models.video import resnet as parts
 
-from helpers import blocks, classify, video, weights
-from helpers.networks import parameters
+from helpers import blocks, classify, transforms, weights
 from helpers.stickfigures import ACTIONS, StickFigures
 from helpers.training import accuracy, predict
 
@@ -29,9 +28,9 @@ def report():
 def test_what_belongs_together_comes_together(stickfigures):
     assert stickfigures.labels == ACTIONS and not stickfigures.network.training
     assert stickfigures.network.fc.out_features == len(ACTIONS)
-    assert parameters(stickfigures.network) == report()["parameters"]
+    assert count_parameters(stickfigures.network) == report()["parameters"]
     assert all(p.dtype == torch.float32 for p in stickfigures.network.parameters())
-    assert (stickfigures.frames, stickfigures.rate) == (16, 15.0) and stickfigures.preprocess is video.preprocess
+    assert (stickfigures.frames, stickfigures.fps) == (16, 15.0) and stickfigures.preprocess is transforms.preprocess
     assert "stick figures" in stickfigures.trained_on and "%" in stickfigures.score
 
 
@@ -55,14 +54,14 @@ def test_the_report_is_whole():
 
 def test_stored_weights_are_right_on_new_clips(stickfigures):
     """A hundred of the 800 clips of the report: the same score, to within what a hundred clips can tell."""
-    clips = StickFigures(100, seed=report()["clip_seeds"]["test"], transform=video.normalize)
+    clips = StickFigures(100, seed=report()["clip_seeds"]["test"], transform=transforms.normalize)
     logits, labels = predict(stickfigures.network, clips)
     assert accuracy(logits, labels) >= 0.92
 
 
 @pytest.mark.slow
 def test_stored_weights_score_what_the_report_says(stickfigures):
-    clips = StickFigures(800, seed=report()["clip_seeds"]["test"], transform=video.normalize)
+    clips = StickFigures(800, seed=report()["clip_seeds"]["test"], transform=transforms.normalize)
     score = accuracy(*predict(stickfigures.network, clips))
     assert score >= 0.965 and score == pytest.approx(report()["accuracy_stored"], abs=0.004)
 
@@ -90,7 +89,7 @@ def converted(classes):
     return network
 
 
-def randomise(network):
+def randomize_batchnorm_(network):
     """Random weights, and statistics that make a wrong eps show."""
     generator = torch.Generator().manual_seed(0)
     for module in network.modules():
@@ -123,7 +122,7 @@ def clip(*shape):
 @pytest.mark.parametrize("name", THEIRS)
 def test_kinetics_weights_are_loaded_with_torchvisions_labels(name, publish, capfd):
     torch.manual_seed(0)
-    network = randomise(getattr(reference, THEIRS[name])())
+    network = randomize_batchnorm_(getattr(reference, THEIRS[name])())
     publish(name, network)
     loaded = weights.load(name)
     meta = parts.__dict__[
@@ -156,7 +155,7 @@ def test_the_published_addresses():
 @pytest.mark.parametrize("name, classes, frames", [("ig65m-kinetics400-8", 400, 8), ("ig65m-32", 359, 32)])
 def test_converted_weights_of_34_layers_give_the_converters_logits(name, classes, frames, publish):
     torch.manual_seed(0)
-    network = randomise(converted(classes))
+    network = randomize_batchnorm_(converted(classes))
     publish(name, network)
     loaded = weights.load(name)
     x = clip(frames, 32, 32)
@@ -174,14 +173,14 @@ def test_converted_weights_of_34_layers_give_the_converters_logits(name, classes
 
 
 def test_weights_without_labels_are_good_for_features_only(publish, capsys):
-    publish("ig65m-8", randomise(converted(487)))
+    publish("ig65m-8", randomize_batchnorm_(converted(487)))
     loaded = weights.load("ig65m-8")
     film = torch.randint(0, 256, (8, 64, 80, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="ig65m-8 has no labels.*features"):
-        classify.classify(weights.ASSETS / "jumping_jacks.mp4", loaded)
+        classify.predict_video(weights.ASSETS / "jumping_jacks.mp4", loaded)
     assert classify.main(["--weights", "ig65m-8", str(weights.ASSETS / "jumping_jacks.mp4")]) == 2
     assert "has no labels" in capsys.readouterr().err
-    values = classify.features(loaded, [film, film.flip(0)])
+    values = classify.extract_features(loaded, [film, film.flip(0)])
     with torch.inference_mode():
         maps = blocks.nn.Sequential(*list(loaded.network.children())[:5])(loaded.preprocess(film)[None])
     assert values.shape == (2, 512) and torch.allclose(values[0], maps.mean((0, 2, 3, 4)), atol=1e-5)
@@ -246,13 +245,13 @@ def test_the_readme_tells_the_score_of_the_report():
 
 def test_a_saved_network_comes_back_with_all_that_belongs_to_it(tmp_path):
     start = weights.load()
-    network = weights.build(3, "r2plus1d_18", width=8, paper_widths=True, eps=1e-3)
+    network = weights.create_model(3, "r2plus1d_18", width=8, paper_widths=True, eps=1e-3)
     torch.manual_seed(0)
     for tensor in network.state_dict().values():
         tensor.copy_(torch.rand(tensor.shape) if tensor.is_floating_point() else tensor + 3)
     architecture = dict(network="r2plus1d_18", width=8, paper_widths=True, eps=1e-3)
     mine = start._replace(
-        network=network, labels=("a", "b", "c"), frames=8, rate=7.5, architecture=architecture, side=56
+        network=network, labels=("a", "b", "c"), frames=8, fps=7.5, architecture=architecture, crop_size=56
     )
     path = tmp_path / "mine.pt"
     weights.save(path, mine)

@@ -10,15 +10,16 @@ from conftest import write_film
 from matplotlib.colors import to_hex
 from torchvision.models import video as reference
 
-from helpers import classify, plots, video, weights, widgets
+from helpers import classify, plots, transforms, video, weights, widgets
 from helpers.networks import FAMILY
+from helpers.scale import inference
 from helpers.widgets import (
     block_calculator,
     draw_member,
     draw_moment,
     draw_over_time,
     draw_stage,
-    factorisation_explorer,
+    factorization_explorer,
     family_explorer,
     heat_player,
     kernel_explorer,
@@ -146,7 +147,7 @@ def test_kernel_explorer_reaches_the_ends_of_its_sliders():
 @pytest.mark.parametrize("kernel, stride", [((3, 3, 3), (1, 1, 1)), ((1, 5, 5), (1, 2, 2)), ((7, 1, 1), (2, 1, 1))])
 def test_the_kernel_moves_over_every_place(kernel, stride):
     counts = [len(range(0, 8, step)) for step in stride]  # padded by half, every stride-th cell is once in the middle
-    axes = plots.add_axes(plots.new_figure(3, 3), projection="3d")
+    axes = plots.new_figure(3, 3).add_subplot(projection="3d")
     assert plots.kernel_in_volume(axes, kernel, stride, place=0) == (0, 0, 0)
     assert plots.kernel_in_volume(axes, kernel, stride, place=1) == tuple(count - 1 for count in counts)
 
@@ -156,7 +157,7 @@ def test_the_kernel_moves_over_every_place(kernel, stride):
 def test_factorisation_explorer_tells_the_truth(motion, speed, filters, monkeypatch, capsys):
     drawn = []
     monkeypatch.setattr(plots, "show", lambda figure, alt: drawn.append((figure, alt)))
-    box = factorisation_explorer()
+    box = factorization_explorer()
     for control, value in zip(box.children, (motion, speed, filters)):
         control.value = value
     box.update()
@@ -182,8 +183,8 @@ def test_factorisation_explorer_tells_the_truth(motion, speed, filters, monkeypa
 
 
 def test_factorisation_explorer_reaches_the_ends_of_its_sliders():
-    _, speed, filters = factorisation_explorer().children[:3]
-    assert (speed.min, speed.max, filters.min, filters.max) == (0, 4, 1, 7)
+    _, speed, filters = factorization_explorer().children[:3]
+    assert (inference.min, inference.max, filters.min, filters.max) == (0, 4, 1, 7)
 
 
 @pytest.mark.parametrize("stage", ["layer1", "layer2", "layer3", "layer4"])
@@ -261,7 +262,7 @@ def test_stage_explorer_lights_the_stage_and_shows_what_is_there(stage, seen, mo
     assert len(lit) == 1 and bold == [stage] and f"{stage} lit" in alt
     assert f"{stage}: {' x '.join(map(str, values[stage].shape))}\n" in capsys.readouterr().out.rpartition("\x1b")[2]
     if stage == "clip":
-        assert np.allclose([axes.images[0].get_array() for axes in pictures], video.denormalize(values["clip"]))
+        assert np.allclose([axes.images[0].get_array() for axes in pictures], transforms.denormalize(values["clip"]))
     elif stage == "mean":
         assert np.allclose([bar.get_height() for bar in pictures[0].patches], values["mean"], atol=1e-6)
     elif stage == "fc":
@@ -376,7 +377,7 @@ def test_player_shows_what_the_network_saw_and_said(place, seen, monkeypatch, ca
     draw_moment(path, pretrained, start, shares)
     figure, alt = drawn[-1]
     clip = video.read_clip(path, start)
-    expected = video.denormalize(video.preprocess(clip))[[0, 5, 10, 15]]
+    expected = transforms.denormalize(transforms.preprocess(clip))[[0, 5, 10, 15]]
     assert np.array_equal([axes.images[0].get_array() for axes in figure.get_axes() if axes.images], expected)
     best = pretrained.labels[shares.argmax()]
     assert best in alt and f"{start:.1f} s: {best}, {shares.max():.0%}\n" in capsys.readouterr().out
@@ -395,7 +396,7 @@ def test_a_ribbon_for_a_file_in_one_line(seen, monkeypatch, capsys):
     assert np.array_equal([image.get_array() for image in above.images], frames)
     assert [text.get_text() for text in below.texts] == ["jumping jacks"]
     clips = [video.read_clip(path, start) for start in (0, 0.8, 1.6, 2.4, 44 / 15)]
-    share = classify.probabilities(pretrained, clips)[pretrained.labels.index("jumping jacks")]
+    share = classify.average_probs(pretrained, clips)[pretrained.labels.index("jumping jacks")]
     assert capsys.readouterr().out.split() == ["0.0", "to", "4.0", "s", f"{share:.1%}", "jumping", "jacks"]
 
 

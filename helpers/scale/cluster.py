@@ -1,7 +1,7 @@
 """The rows of `classify.classify_folder`, made by many machines at once under Ray Data. See notebook 13.
 
 Every machine of the cluster needs this package, the weights, and the folder under the same path, on storage that they share.
-Only the process that calls writes rows. Run as `python -m helpers.cluster FOLDER --out rows.jsonl`.
+Only the process that calls writes rows. Run as `python -m helpers.scale.cluster FOLDER --out rows.jsonl`.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from pathlib import Path
 
 import torch
 
-from helpers import classify, results, weights
+from helpers import classify, weights
+from helpers.scale import folder as folder_job
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray tells its makers of its use where nobody forbids it
 
@@ -45,7 +46,7 @@ def classify_folder(
         workers: how many processes, which share out all cores. Each decodes a file, then classifies it, one after another.
 
     Yields:
-        A `results.Progress` at the beginning and after each row.
+        A `folder_job.Progress` at the beginning and after each row.
 
     Raises:
         ImportError: Ray is not installed.
@@ -56,10 +57,10 @@ def classify_folder(
         ray.exceptions.RayError: the cluster itself fails.
     """
     _ray()
-    how = classify.FileClassifier(weights.load(weights_name), clips, k, "cpu", dtype).how | dict(fast=fast)
+    how = classify.VideoClassifier(weights.load(weights_name), clips, k, "cpu", dtype).how | dict(fast=fast)
     found_anywhere = os.path.abspath(weights_name) if os.path.isfile(weights_name) else weights_name
     arguments = found_anywhere, clips, k, device, dtype, fast
-    yield from results.collect(folder, out, how, lambda names: _ends(Path(folder), names, workers, arguments))
+    yield from folder_job.collect(folder, out, how, lambda names: _ends(Path(folder), names, workers, arguments))
 
 
 class Worker:
@@ -71,7 +72,7 @@ class Worker:
 
     def __call__(self, row):
         try:
-            self.classifier = self.classifier or classify.FileClassifier(weights.load(self.weights_name), *self.how)
+            self.classifier = self.classifier or classify.VideoClassifier(weights.load(self.weights_name), *self.how)
             end = self.classifier.answer(self.classifier.read(self.folder / json.loads(row["name"])))
         except Exception as error:  # Ray would tell it in hundreds of lines, from everywhere at once
             end = dict(failure=f"{platform.node()}: {type(error).__name__}: {error}")
@@ -175,7 +176,7 @@ def _unsaid(sign):
 def main(arguments=None):
     """The command; 0 if every file was classified, 1 if some could not be, 2 if it cannot begin or go on, 130 interrupted."""
     parser = argparse.ArgumentParser(
-        prog="python -m helpers.cluster", description="Classify a folder of videos on a cluster."
+        prog="python -m helpers.scale.cluster", description="Classify a folder of videos on a cluster."
     )
     parser.add_argument("folder", help="with videos at any depth, under this path on every machine")
     parser.add_argument("--out", required=True, help="the file to which a row for each video is added")

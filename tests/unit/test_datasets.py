@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import read_number, unprivileged, write_film, write_sound
 
-from helpers import folders, video
+from helpers import datasets, transforms, video
 
 TIMES = [Fraction(k, 30) for k in range(60)]
 
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def test_what_is_found_and_what_is_skipped(folder):
-    found = folders.look_through(folder)
+    found = datasets.scan_folder(folder)
     assert found.classes == ("kick", "wave")
     names = [(video.path.removeprefix(str(folder) + "/"), video.label) for video in found.videos]
     assert names == [("kick/c.avi", 0), ("kick/deeper/d.mov", 0), ("wave/a.mkv", 1), ("wave/b.mp4", 1)]
@@ -45,15 +45,15 @@ def test_what_is_found_and_what_is_skipped(folder):
 
 def test_folders_that_make_no_classes_are_refused(folder, tmp_path):
     with pytest.raises(FileNotFoundError):
-        folders.look_through(tmp_path / "nowhere")
+        datasets.scan_folder(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="holds 1 folders: it needs two"):
-        folders.look_through(folder / "kick")  # `deeper` is one
+        datasets.scan_folder(folder / "kick")  # `deeper` is one
     (folder / "jump").mkdir()
     with pytest.raises(ValueError, match="no video in .* can be read for jump"):
-        folders.look_through(folder)
+        datasets.scan_folder(folder)
     (folder / "jump" / "letter.mp4").write_text("Dear reader")
     with pytest.raises(ValueError, match="for jump.*\n.*letter.mp4: is not a video"):
-        folders.look_through(folder)
+        datasets.scan_folder(folder)
 
 
 def test_a_file_that_may_not_be_read_is_skipped(folder, tmp_path):
@@ -62,13 +62,13 @@ def test_a_file_that_may_not_be_read_is_skipped(folder, tmp_path):
             path.chmod(0o755)
     (folder / "kick" / "c.avi").chmod(0o000)
     with unprivileged():
-        found = folders.look_through(folder)
+        found = datasets.scan_folder(folder)
     assert len(found.videos) == 3 and any("c.avi" in problem for problem in found.bad)
 
 
 def films(*counts, name="{label}/v{k}.mp4"):
     return [
-        folders.Video(name.format(label=label, k=k), label, 2.0)
+        datasets.Video(name.format(label=label, k=k), label, 2.0)
         for label, count in enumerate(counts)
         for k in range(count)
     ]
@@ -79,11 +79,11 @@ def films(*counts, name="{label}/v{k}.mp4"):
 )
 def test_a_share_of_each_class_is_set_aside(share, expected):
     videos = films(2, 8, 40)
-    training, testing = folders.split(videos, share, seed=3)
+    training, testing = datasets.split(videos, share, seed=3)
     assert sorted(training + testing) == sorted(videos)
     assert [sum(video.label == label for video in testing) for label in range(3)] == expected
-    assert folders.split(videos, share, seed=3) == (training, testing)
-    assert folders.split(films(40), 0.5, seed=1) != folders.split(films(40), 0.5, seed=2)
+    assert datasets.split(videos, share, seed=3) == (training, testing)
+    assert datasets.split(films(40), 0.5, seed=1) != datasets.split(films(40), 0.5, seed=2)
 
 
 def test_cuts_of_one_recording_stay_together():
@@ -93,36 +93,36 @@ def test_cuts_of_one_recording_stay_together():
         for group in range(1, 8)
         for cut in range(1, 5)
     ]
-    videos = [folders.Video(f"UCF101/{name[2:-12]}/{name}", int("Diving" in name), 3.0) for name in names]
-    training, testing = folders.split(videos, 0.3, seed=0)
-    sides = [{(video.label, folders.recording(video.path)) for video in side} for side in (training, testing)]
+    videos = [datasets.Video(f"UCF101/{name[2:-12]}/{name}", int("Diving" in name), 3.0) for name in names]
+    training, testing = datasets.split(videos, 0.3, seed=0)
+    sides = [{(video.label, datasets.group_of(video.path)) for video in side} for side in (training, testing)]
     assert not sides[0] & sides[1] and len(sides[1]) == 4 and len(testing) == 16
 
 
 def test_what_names_tell_of_recordings():
     assert (
-        folders.recording("a/v_Archery_g03_c01.avi") == folders.recording("b/v_Archery_g03_c07.avi") == "v_Archery_g03"
+        datasets.group_of("a/v_Archery_g03_c01.avi") == datasets.group_of("b/v_Archery_g03_c07.avi") == "v_Archery_g03"
     )
-    assert folders.recording("a/holiday_c01.mp4") != folders.recording("a/holiday_c02.mp4")
+    assert datasets.group_of("a/holiday_c01.mp4") != datasets.group_of("a/holiday_c02.mp4")
 
 
 def test_a_class_of_one_recording_cannot_be_split():
     with pytest.raises(ValueError, match="1/v0.mp4 is all that there is of its class"):
-        folders.split(films(3, 1))
+        datasets.split(films(3, 1))
     names = films(3, name="{label}/v_Kick_g01_c0{k}.avi")
     with pytest.raises(ValueError, match="Add another recording"):
-        folders.split(names)
+        datasets.split(names)
 
 
 def test_the_clip_to_test_with_lies_in_the_middle(film):
-    clips = folders.VideoClips([folders.Video(str(film), 1, 2.0)], frames=16, rate=15.0, side=56)
+    clips = datasets.VideoFolder([datasets.Video(str(film), 1, 2.0)], frames=16, fps=15.0, crop_size=56)
     x, label = clips[0]
-    expected = video.preprocess(video.read_clip(film, (2.0 - 16 / 15) / 2), 56)
+    expected = transforms.preprocess(video.read_clip(film, (2.0 - 16 / 15) / 2), 56)
     assert label == 1 and x.shape == (3, 16, 56, 56) and torch.equal(x, expected)
 
 
 def test_clips_to_train_on_come_from_anywhere_and_from_one_place_in_all_frames(film, monkeypatch):
-    clips = folders.VideoClips([folders.Video(str(film), 1, 2.0)], frames=4, rate=15.0, side=56)
+    clips = datasets.VideoFolder([datasets.Video(str(film), 1, 2.0)], frames=4, fps=15.0, crop_size=56)
     read, first = video.read_clip, set()
 
     def still(path, start, frames, rate):
@@ -143,18 +143,18 @@ def test_clips_to_train_on_come_from_anywhere_and_from_one_place_in_all_frames(f
 
 def test_random_crop_reaches_every_border():
     clip = torch.arange(3 * 5 * 6).view(1, 3 * 5, 6, 1).expand(2, -1, -1, 3)
-    corners = {folders.random_crop(clip, 4, np.random.default_rng(k))[0, 0, 0, 0].item() for k in range(300)}
+    corners = {transforms.random_crop(clip, 4, np.random.default_rng(k))[0, 0, 0, 0].item() for k in range(300)}
     assert corners == {6 * row + column for row in range(12) for column in range(3)}
-    assert folders.random_crop(clip[:, :4, :4], 4, np.random.default_rng(0)).shape == (2, 4, 4, 3)
+    assert transforms.random_crop(clip[:, :4, :4], 4, np.random.default_rng(0)).shape == (2, 4, 4, 3)
 
 
 def test_damage_later_in_a_file_does_not_end_the_training(film, monkeypatch):
-    clips = folders.VideoClips([folders.Video(str(film), 0, 2.0)], frames=4, rate=15.0, side=56)
+    clips = datasets.VideoFolder([datasets.Video(str(film), 0, 2.0)], frames=4, fps=15.0, crop_size=56)
     read, asked = video.read_clip, []
 
     def damaged(path, start, frames, rate):
         asked.append(start)
-        if start != folders.middle(2.0, 4, 15.0):
+        if start != datasets.middle(2.0, 4, 15.0):
             raise video.VideoError(path, "is damaged", "Name another")
         return read(path, start, frames, rate)
 
@@ -165,6 +165,6 @@ def test_damage_later_in_a_file_does_not_end_the_training(film, monkeypatch):
 
 def test_short_videos_hold_their_last_frame(tmp_path):
     short = write_film(tmp_path / "short.mp4", TIMES[:12])
-    clips = folders.VideoClips([folders.Video(str(short), 0, 0.4)], side=56)
+    clips = datasets.VideoFolder([datasets.Video(str(short), 0, 0.4)], crop_size=56)
     x, _ = clips.at_random(0, np.random.default_rng(0))
     assert x.shape == (3, 16, 56, 56) and torch.equal(x[:, 8], x[:, 15]) and not torch.equal(x[:, 0], x[:, 15])

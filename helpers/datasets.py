@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Dataset
 
-from helpers import video
+from helpers import transforms, video
+from helpers.transforms import random_crop
 
 
 class Video(NamedTuple):
@@ -31,7 +32,7 @@ class Folder(NamedTuple):
     bad: list[str]  #: for each file that cannot be read a sentence that names it and says why
 
 
-def look_through(folder, frames=16, rate=15.0):
+def scan_folder(folder, frames=16, fps=15.0):
     """Find the videos of each class, and try each of them once: the clip in its middle has to come out.
 
     Args:
@@ -51,9 +52,9 @@ def look_through(folder, frames=16, rate=15.0):
         raise ValueError(
             f"{folder} holds {len(classes)} folders: it needs two at least, one for each class, with videos in them"
         )
-    labelled = [(path, label) for label, name in enumerate(classes) for path in files(Path(folder, name))]
+    labelled = [(path, label) for label, name in enumerate(classes) for path in list_files(Path(folder, name))]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:  # each keeps a clip at full size
-        found = list(threads.map(lambda file: _look(*file, frames, rate), labelled))
+        found = list(threads.map(lambda file: _look(*file, frames, fps), labelled))
     videos = [video for video in found if isinstance(video, Video)]
     bad = [problem for problem in found if isinstance(problem, str)]
     empty = [name for label, name in enumerate(classes) if all(video.label != label for video in videos)]
@@ -64,25 +65,25 @@ def look_through(folder, frames=16, rate=15.0):
     return Folder(tuple(classes), videos, bad)
 
 
-def files(folder):
+def list_files(folder):
     """All files below a folder, hidden ones left out, in order."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
-def _look(path, label, frames, rate):
+def _look(path, label, frames, fps):
     """A `Video`, or what is wrong with it."""
     try:
         seconds = video.probe(path).seconds
-        video.read_clip(path, middle(seconds, frames, rate), frames, rate)
+        video.read_clip(path, middle(seconds, frames, fps), frames, fps)
     except video.VideoError as error:
         return str(error)
     return Video(os.fspath(path), label, seconds)
 
 
-def middle(seconds, frames, rate):
+def middle(seconds, frames, fps):
     """Where a clip begins that lies in the middle of a video; 0 if the video is shorter than a clip."""
-    return max(0.0, (seconds - frames / rate) / 2)
+    return max(0.0, (seconds - frames / fps) / 2)
 
 
 def split(videos, share=0.25, seed=0):
@@ -93,7 +94,7 @@ def split(videos, share=0.25, seed=0):
     file counts as a recording, and only you know better. Built in notebook 12.
 
     Args:
-        videos: of `look_through`.
+        videos: of `scan_folder`.
         share: of the recordings of each class, 0 to 1.
 
     Returns:
@@ -105,7 +106,7 @@ def split(videos, share=0.25, seed=0):
     training, testing = [], []
     for label in sorted({video.label for video in videos}):
         mine = [video for video in videos if video.label == label]
-        groups = sorted({recording(video.path) for video in mine})
+        groups = sorted({group_of(video.path) for video in mine})
         if len(groups) < 2:
             raise ValueError(
                 f"{mine[0].path} is all that there is of its class: it cannot be trained on and tested with. Add another "
@@ -114,27 +115,16 @@ def split(videos, share=0.25, seed=0):
         np.random.default_rng([seed, label]).shuffle(groups)
         aside = groups[: min(max(1, round(share * len(groups))), len(groups) - 1)]
         for video in mine:
-            (testing if recording(video.path) in aside else training).append(video)
+            (testing if group_of(video.path) in aside else training).append(video)
     return training, testing
 
 
-def recording(path):
+def group_of(path):
     """What tells the recording from which a video was cut: its name, but for UCF101's number of the cut."""
     return re.sub(r"(_g\d+)_c\d+$", r"\1", Path(path).stem)
 
 
-def random_crop(clip, side, generator):
-    """Cut a square of `side` pixels out of the same random place of every frame; (T, H, W, 3) to (T, side, side, 3).
-
-    Built in notebook 12.
-    """
-    height, width = clip.shape[1:3]
-    top = generator.integers(0, height - side, endpoint=True)
-    left = generator.integers(0, width - side, endpoint=True)
-    return clip[:, top : top + side, left : left + side]
-
-
-class VideoClips(Dataset):
+class VideoFolder(Dataset):
     """One clip of each video with its label: from the middle to test with, from anywhere in it to train on.
 
     Args:
@@ -143,8 +133,8 @@ class VideoClips(Dataset):
         side: of what is cut out of its frames, which are scaled to 128 x 171 before that, or less for a smaller side.
     """
 
-    def __init__(self, videos, frames=16, rate=15.0, side=112):
-        self.videos, self.frames, self.rate, self.side = videos, frames, rate, side
+    def __init__(self, videos, frames=16, fps=15.0, crop_size=112):
+        self.videos, self.frames, self.fps, self.crop_size = videos, frames, fps, crop_size
 
     def __len__(self):
         return len(self.videos)
@@ -152,17 +142,17 @@ class VideoClips(Dataset):
     def __getitem__(self, index):
         """The clip in the middle of a video, its middle cut out, and its label."""
         path, label, seconds = self.videos[index]
-        clip = video.read_clip(path, middle(seconds, self.frames, self.rate), self.frames, self.rate)
-        return video.preprocess(clip, self.side), label
+        clip = video.read_clip(path, middle(seconds, self.frames, self.fps), self.frames, self.fps)
+        return transforms.preprocess(clip, self.crop_size), label
 
     def at_random(self, index, generator):
         """A clip from anywhere in a video, a square of it from anywhere in its frames, and its label."""
         path, label, seconds = self.videos[index]
-        latest = 2 * middle(seconds, self.frames, self.rate)
+        latest = 2 * middle(seconds, self.frames, self.fps)
         start = generator.uniform(0, latest)
         try:
-            clip = video.read_clip(path, start, self.frames, self.rate)
+            clip = video.read_clip(path, start, self.frames, self.fps)
         except video.VideoError:  # damaged somewhere; the middle was tried when the folder was looked through
-            clip = video.read_clip(path, latest / 2, self.frames, self.rate)
-        clip = random_crop(video.resize(clip, video.resized(self.side)), self.side, generator)
-        return video.normalize(clip), label
+            clip = video.read_clip(path, latest / 2, self.frames, self.fps)
+        clip = random_crop(transforms.resize(clip, transforms.resized(self.crop_size)), self.crop_size, generator)
+        return transforms.normalize(clip), label

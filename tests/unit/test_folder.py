@@ -10,7 +10,8 @@ import time
 import pytest
 from conftest import write_film
 
-from helpers import classify, results, video, weights
+from helpers import classify, video, weights
+from helpers.scale import folder as folder_job
 
 
 def fill(folder, out, **other):
@@ -20,7 +21,7 @@ def fill(folder, out, **other):
     def finish(content):
         return dict(error="empty") if not content else dict(length=len(content))
 
-    return list(results.write_rows(folder, out, how, lambda path: path.read_bytes(), finish))
+    return list(folder_job.write_rows(folder, out, how, lambda path: path.read_bytes(), finish))
 
 
 def rows(out):
@@ -104,7 +105,7 @@ def test_files_are_prepared_a_few_ahead_and_no_more(tmp_path):
     for k in range(20):
         (tmp_path / f"{k:02}").write_bytes(b"x")
     prepared = []
-    run = results.write_rows(
+    run = folder_job.write_rows(
         tmp_path, tmp_path / ".out", {}, lambda path: prepared.append(path.name), lambda _: {}, threads=3
     )
     for done, _ in enumerate(run):
@@ -134,7 +135,7 @@ def test_a_folder_is_classified_as_its_files_are(clips, tmp_path):
     for row in rows(tmp_path / "out"):
         assert (row["weights"], row["clips"], row["top"], row["precision"]) == (pretrained.name, 2, 3, "float32")
         try:
-            answers = classify.classify(clips / row["file"], pretrained, clips=2, k=3, device="cpu")
+            answers = classify.predict_video(clips / row["file"], pretrained, clips=2, k=3, device="cpu")
         except video.VideoError as error:
             assert row["error"] == str(error) and "answers" not in row
         else:

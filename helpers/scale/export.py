@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torchvision.models.video import r2plus1d_18
 
-from helpers import speed, video, weights
+from helpers import transforms, weights
 from helpers.assets.make import TEST, TRAIN
+from helpers.scale import inference
 from helpers.stickfigures import StickFigures
 
 # Nearly all of the work. What follows, a mean and a linear layer, is little work and stays in float32: the logits are few
@@ -141,8 +142,8 @@ def measured(calibration=64, clips=800, rounds=9):
     Returns:
         A dictionary of what JSON can hold: "answers" as `compare` gives them, "trained" and "full width" as `times` does.
     """
-    known = StickFigures(calibration, TRAIN, transform=video.normalize)
-    new = StickFigures(clips, TEST, transform=video.normalize)
+    known = StickFigures(calibration, TRAIN, transform=transforms.normalize)
+    new = StickFigures(clips, TEST, transform=transforms.normalize)
     trained = all_ways(weights.load().network, (known[k][0] for k in range(calibration)))
     told = dict(
         answers=compare(trained, (new[k] for k in range(clips))), trained=times(trained, new[0][0][None], rounds)
@@ -192,7 +193,7 @@ def times(ways, x, rounds):
 
     spread: the smallest and the largest ratio of the rounds.
     """
-    taken = speed.interleaved({name: lambda way=way: way(x) for name, way in ways.items()}, "cpu", rounds)
+    taken = inference.interleaved({name: lambda way=way: way(x) for name, way in ways.items()}, "cpu", rounds)
     first, *_ = taken.values()
     told = {}
     for name, mine in taken.items():

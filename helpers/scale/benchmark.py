@@ -1,4 +1,4 @@
-"""How fast this is against torchvision's network as it comes: `python -m helpers.benchmark --out FILE`. See notebook 13.
+"""How fast this is against torchvision's network as it comes: `python -m helpers.scale.benchmark --out FILE`. See notebook 13.
 
 Both are measured in one run, in turn. What is reported is how many times as fast ours is, with the smallest and the largest
 such ratio of the rounds; the times themselves are true of one machine in one hour. R(2+1)D-18 at full width, 400 classes,
@@ -23,7 +23,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import video as video_networks
 
-from helpers import classify, scaling, speed, stickfigures, video, views, weights
+from helpers import classify, stickfigures, transforms, video, weights
+from helpers.scale import inference, preprocessing
 
 CLASSES = 400
 SIZE = (3, 16, 112, 112)
@@ -50,7 +51,7 @@ class Line(NamedTuple):
 def main(arguments=None):
     """The command; 0."""
     parser = argparse.ArgumentParser(
-        prog="python -m helpers.benchmark", description="Ours against torchvision's, in one run."
+        prog="python -m helpers.scale.benchmark", description="Ours against torchvision's, in one run."
     )
     parser.add_argument("--out", help="write the table as JSON, too")
     parser.add_argument(
@@ -60,7 +61,7 @@ def main(arguments=None):
     parser.add_argument(
         "--device",
         type=classify.named_device,
-        default=classify.best_device(),
+        default=classify.get_device(),
         help="default: the first of cuda, mps and cpu that is there",
     )
     parser.add_argument(
@@ -85,19 +86,19 @@ def main(arguments=None):
 
 def about(device):
     """The machine, by its versions and its measured ceilings."""
-    peaks = {_name(dtype): round(speed.peak(dtype, device) / 1e9) for dtype in precisions(device)}
+    peaks = {_name(dtype): round(inference.peak_flops(dtype, device) / 1e9) for dtype in precisions(device)}
     return dict(
         device=classify.device_name(device),
         system=f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"torchvision {torchvision.__version__}",
         gflop_a_second=peaks,
-        copied_gigabytes_a_second=round(speed.bandwidth(device) / 1e9, 1),
+        copied_gigabytes_a_second=round(inference.bandwidth(device) / 1e9, 1),
     )
 
 
 def precisions(device):
     """float32, and bfloat16 where this device computes in it."""
-    if device.type == "cpu" and not speed.cpu_has_bfloat16():
+    if device.type == "cpu" and not inference.cpu_has_bfloat16():
         return [torch.float32]
     return [torch.float32, torch.bfloat16]
 
@@ -115,12 +116,12 @@ def lines(device):
 
 def measure(line, how, rounds=7):
     """A line, measured: a dictionary of plain numbers."""
-    both = {side: line.make(how, side) for side in ("torchvision", "ours")}
+    both = {crop_size: line.make(how, crop_size) for crop_size in ("torchvision", "ours")}
     with FlopCounterMode(display=False) as counter:
         both["torchvision"]()
     # The peak is taken in turn with the rest: a machine that is slow for a minute is slow for both.
-    product = speed.matrix_product(line.dtype, how.device)
-    taken = speed.interleaved(both | dict(peak=product), how.device, rounds)
+    product = inference.matrix_product(line.dtype, how.device)
+    taken = inference.interleaved(both | dict(peak=product), how.device, rounds)
     theirs, ours, peak = (statistics.median(times) for times in taken.values())
     ratios = sorted(a / b for a, b in zip(taken["torchvision"], taken["ours"]))
     share = (counter.get_total_flops() / ours) / (product.flop / peak)
@@ -131,13 +132,15 @@ def measure(line, how, rounds=7):
         spread=[ratios[0], ratios[-1]],
         clips_a_second=line.clips / ours or None,
         share_of_peak=share if line.clips else None,
-        megabytes={side: _memory(line, how, side) for side in both},
+        megabytes={crop_size: _memory(line, how, crop_size) for crop_size in both},
     )
 
 
 def told(row):
     """A row of the table as a line of text."""
-    seconds, memory = ([row[key][side] for side in ("torchvision", "ours")] for key in ("seconds", "megabytes"))
+    seconds, memory = (
+        [row[key][crop_size] for crop_size in ("torchvision", "ours")] for key in ("seconds", "megabytes")
+    )
     ratio = f"{row['ratio']:.2f} ({row['spread'][0]:.2f} to {row['spread'][1]:.2f})"
     share = "" if row["share_of_peak"] is None else f"{row['share_of_peak']:.0%}"
     megabytes = "" if None in memory else f"{memory[0]:,} and {memory[1]:,}"
@@ -147,10 +150,10 @@ def told(row):
 
 
 def _inference(count, dtype):
-    def make(how, side):
+    def make(how, crop_size):
         network, x = _network(how.device), torch.randn(count, *how.size, device=how.device)
-        if side == "ours":
-            network = speed.prepare(network, dtype, how.size)
+        if crop_size == "ours":
+            network = inference.optimize_for_inference(network, dtype, how.size)
 
         def run():
             with torch.inference_mode():
@@ -162,10 +165,10 @@ def _inference(count, dtype):
 
 
 def _training(count, dtype):
-    def make(how, side):
-        network, ours = _network(how.device).train(), side == "ours"
+    def make(how, crop_size):
+        network, ours = _network(how.device).train(), crop_size == "ours"
         if ours and how.device.type == "cpu":
-            views.as_conv2d(network)
+            inference.conv3d_as_conv2d(network)
         elif ours:
             network.to(memory_format=torch.channels_last_3d)
         optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
@@ -184,20 +187,20 @@ def _training(count, dtype):
     return make
 
 
-def _decoding(how, side):
-    if side == "ours":
-        return lambda: list(scaling.read_clips(how.path, frames=how.size[1], side=how.size[2]))
+def _decoding(how, crop_size):
+    if crop_size == "ours":
+        return lambda: list(preprocessing.read_clips(how.path, frames=how.size[1], crop_size=how.size[2]))
     return lambda: list(decode_all(how.path, frames=how.size[1]))
 
 
 def _labelling(dtype):
-    def make(how, side):
+    def make(how, crop_size):
         network, labels = _network(how.device), tuple(map(str, range(CLASSES)))
-        if side == "ours":
+        if crop_size == "ours":
             about = weights.Pretrained(
-                "random", network, labels, video.preprocess, how.size[1], 15.0, "nothing", {}, {}, how.size[2]
+                "random", network, labels, transforms.preprocess, how.size[1], 15.0, "nothing", {}, {}, how.size[2]
             )
-            ours = classify.FileClassifier(about, device=how.device, dtype=dtype, fast=True)
+            ours = classify.VideoClassifier(about, device=how.device, dtype=dtype, fast=True)
             return lambda: ours.classify(how.path)
 
         def run():
@@ -205,14 +208,14 @@ def _labelling(dtype):
                 shares = [
                     network(clip[None].to(how.device)).softmax(1) for clip in decode_all(how.path, frames=how.size[1])
                 ]
-                return classify.top(torch.cat(shares).mean(0), labels)
+                return classify.top_k(torch.cat(shares).mean(0), labels)
 
         return run
 
     return make
 
 
-def decode_all(path, clips=5, frames=16, rate=15.0):
+def decode_all(path, clips=5, frames=16, fps=15.0):
     """The obvious way to a network's clips: every frame of a file becomes RGB, then torchvision's own preprocessing.
 
     Yields:
@@ -220,7 +223,7 @@ def decode_all(path, clips=5, frames=16, rate=15.0):
     """
     preset = video_networks.R2Plus1D_18_Weights.KINETICS400_V1.transforms()
     with av.open(str(path)) as container:
-        step = float(container.streams.video[0].average_rate) / rate
+        step = float(container.streams.video[0].average_rate) / fps
         film = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     for first in np.linspace(0, max(0, len(film) - frames * step), clips):
         chosen = [film[min(int(first + k * step), len(film) - 1)] for k in range(frames)]
@@ -235,20 +238,20 @@ def _network(device):
 def _drawn(folder):
     """Jumping jacks of ten seconds."""
     path = Path(folder, "drawn.mp4")
-    film = stickfigures.scene("jumping jacks", seed=0, index=0, frames=300, size=256, seconds=10.0).film
-    video.write_video(path, film, rate=30)
+    film = stickfigures.scene("jumping jacks", seed=0, index=0, frames=300, size=256, seconds=10.0).frames
+    video.write_video(path, film, fps=30)
     return str(path)
 
 
-def _memory(line, how, side):
+def _memory(line, how, crop_size):
     """The most memory, in MB, of a process that does this twice and nothing else; None where the system does not tell."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_most_memory, (line.title, how, side))
+        return pool.apply(_most_memory, (line.title, how, crop_size))
 
 
-def _most_memory(title, how, side):
+def _most_memory(title, how, crop_size):
     (line,) = (line for line in lines(how.device) if line.title == title)
-    run = line.make(how, side)
+    run = line.make(how, crop_size)
     run(), run()
     if how.device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(how.device) / 1e6)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers import folders
+from helpers import datasets
 
 BEGINS = b'{"file": '
 
@@ -76,7 +76,7 @@ def collect(folder, out, how, work):
     if not os.path.isdir(folder):
         raise NotADirectoryError(f"{folder} is no folder")
     finished = _finished(out, how)
-    names = [path.relative_to(folder).as_posix() for path in folders.files(Path(folder)) if not _same(path, out)]
+    names = [path.relative_to(folder).as_posix() for path in datasets.list_files(Path(folder)) if not _same(path, out)]
     left = [name for name in names if name not in finished]
     done, failed = len(names) - len(left), sum(finished.get(name, False) for name in names)
     yield Progress(done, len(names), failed, 0.0)

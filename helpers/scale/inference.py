@@ -1,44 +1,16 @@
-"""How long something takes, measured so that the number means something; and a network prepared to take less.
-
-Built in notebooks 07 and 13.
-"""
+"""A network prepared for inference, how fast a machine can be, and 3D convolutions computed as 2D ones. Built in notebook 13."""
 
 import copy
-import statistics
 import time
 from functools import partial
 
 import torch
-from torch import nn
+from torch import channels_last_3d, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from helpers.blocks import R2DStem
-
-
-def seconds(function, device, repeats=5):
-    """The median of how long a function takes, after one call that does not count.
-
-    Args:
-        function: without arguments.
-        device: on which it computes. A GPU returns before it has finished, so the clock waits for it.
-        repeats: how many calls are measured.
-    """
-    taken = []
-    for _ in range(repeats + 1):
-        _wait_for(device)
-        begun = time.perf_counter()
-        function()
-        _wait_for(device)
-        taken.append(time.perf_counter() - begun)
-    return statistics.median(taken[1:])
-
-
-def _wait_for(device):
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
-    elif torch.device(device).type == "mps":
-        torch.mps.synchronize()
+from helpers.classify import _wait_for
 
 
 def interleaved(functions, device="cpu", rounds=7):
@@ -74,7 +46,7 @@ def matrix_product(dtype=torch.float32, device="cpu", side=4096):
     return product
 
 
-def peak(dtype=torch.float32, device="cpu", repeats=5):
+def peak_flops(dtype=torch.float32, device="cpu", repeats=5):
     """The most that this machine was seen to compute, in FLOP a second."""
     product = matrix_product(dtype, device)
     return product.flop / _best(product, device, repeats)
@@ -97,28 +69,7 @@ def cpu_has_bfloat16():
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def half_precision(network, x, device, dtype=torch.bfloat16):
-    """What half precision gains and costs on this device, for this network.
-
-    Args:
-        network: in eval mode, on the device.
-        x: a batch of clips, on the device.
-        dtype: torch.bfloat16 or torch.float16.
-
-    Returns:
-        How many times as fast it is as float32, and the largest deviation of a logit, as a share of the largest logit.
-    """
-
-    def run(enabled):
-        with torch.inference_mode(), torch.autocast(torch.device(device).type, dtype, enabled=enabled):
-            return network(x)
-
-    full, half = run(False), run(True).float()
-    deviation = (full - half).abs().max() / full.abs().max()
-    return seconds(lambda: run(False), device) / seconds(lambda: run(True), device), deviation.item()
-
-
-def prepare(network, dtype=torch.float32, size=(3, 16, 112, 112), compiled=False):
+def optimize_for_inference(network, dtype=torch.float32, size=(3, 16, 112, 112), compiled=False):
     """The same network for inference only: batch norms folded, every ReLU and every sum done by the convolution before it.
 
     On a CPU with oneDNN the weights are laid out once as its kernels want them, and the clips of a batch go through one
@@ -262,3 +213,55 @@ def _packs(dtype):
             return layer(layer(x), x.clone()).shape == x.shape
     except (AttributeError, RuntimeError, TypeError):
         return False
+
+
+def conv3d_as_conv2d(network):
+    """Let every convolution of a network that is flat in time or in space be computed as a 2D one.
+
+    Args:
+        network: it is changed, and given back. Its parameters stay the same objects under the same names, so that an
+            optimiser that has them and a file of weights go on to fit.
+    """
+    for parent in list(network.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, nn.Conv3d) and _fits(layer):
+                setattr(parent, name, Conv3dAsConv2d(layer))
+    return network
+
+
+def _fits(conv):
+    """Whether it is 1 x k x k, or k x 1 x 1 without padding in space; neither dilated, nor in groups, nor padded by name."""
+    plain = (
+        conv.dilation == (1, 1, 1)
+        and conv.groups == 1
+        and conv.padding_mode == "zeros"
+        and not isinstance(conv.padding, str)
+    )
+    flat = conv.kernel_size[0] == conv.stride[0] == 1 and conv.padding[0] == 0
+    return plain and (flat or (conv.kernel_size[1:] == (1, 1) and conv.padding[1:] == (0, 0)))
+
+
+class Conv3dAsConv2d(nn.Module):
+    """An `nn.Conv3d`, computed by `F.conv2d`; (B, C, T, H, W) in and out, the output in channels-last layout."""
+
+    def __init__(self, conv):
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self.kernel_size, self.stride, self.padding = conv.kernel_size, conv.stride, conv.padding
+
+    def forward(self, x):
+        if self.kernel_size[1:] == (1, 1):
+            return self._over_time(x)
+        x = x.contiguous(memory_format=channels_last_3d)
+        frames = x.transpose(1, 2).flatten(0, 1)  # (B, C, T, H, W) to (B x T, C, H, W)
+        y = F.conv2d(frames, self.weight[:, :, 0], self.bias, self.stride[1:], self.padding[1:])
+        return y.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+
+    def _over_time(self, x):
+        steps = list(self.stride)
+        if self.kernel_size[0] == 1 and self.padding[0] == 0:  # what is not read need not be there
+            x, steps[0] = x[:, :, :: steps[0]], 1
+        x = x[..., :: steps[1], :: steps[2]].contiguous(memory_format=channels_last_3d)
+        rows = x.flatten(3)  # (B, C, T, H, W) to (B, C, T, H x W)
+        y = F.conv2d(rows, self.weight.flatten(3), self.bias, (steps[0], 1), (self.padding[0], 0))
+        return y.unflatten(3, x.shape[3:])

@@ -4,12 +4,10 @@ A decoder gives a frame as one plane of brightness, Y, and two of colour, U and 
 width. The square that the network reads is fetched from these planes, and only that square becomes RGB.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 
-from helpers import video
+from helpers import transforms, video
 
 PLANAR = (
     "yuv420p",
@@ -20,8 +18,8 @@ BRIGHTNESS = {1: (0.2126, 0.0722), 2: (0.299, 0.114), 5: (0.299, 0.114), 6: (0.2
 FULL_RANGE = 2
 
 
-def read_clips(path, clips=5, frames=16, rate=15.0, side=112):
-    """The clips of `video.read_clips`, preprocessed: within about two grey levels of `video.preprocess`, in a part of the time.
+def read_clips(path, clips=5, frames=16, fps=15.0, crop_size=112):
+    """The clips of `video.read_clips`, preprocessed: within about two grey levels of `transforms.preprocess`, in a part of the time.
 
     Yields:
         `clips` float tensors (3, frames, side, side); only one is kept in memory.
@@ -29,36 +27,26 @@ def read_clips(path, clips=5, frames=16, rate=15.0, side=112):
     Raises:
         VideoError, ValueError: as `video.read_clips`.
     """
-    shrink = Shrink(side)
-    for pictures in video.read_clips(path, clips, frames, rate, convert=shrink):  # (T, 3, side, side)
+    shrink = Shrink(crop_size)
+    for pictures in video.read_clips(path, clips, frames, fps, convert=shrink):  # (T, 3, side, side)
         yield pictures.transpose(0, 1).contiguous()
 
 
-def ahead(items):
-    """The same items, in order; while one is used, the next is in the making, in a thread."""
-    items, end = iter(items), object()
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, items, end)
-            yield item
-
-
 class Shrink:
-    """Scale a frame, cut a square out of its middle and normalise it, as `video.preprocess` does.
+    """Scale a frame, cut a square out of its middle and normalise it, as `transforms.preprocess` does.
 
     Args:
         side: of the square, in pixels.
     """
 
-    def __init__(self, side=112):
-        self.side = side
+    def __init__(self, crop_size=112):
+        self.crop_size = crop_size
 
     def __call__(self, frame, upright):
         """An `av.VideoFrame`, and a function that makes an upright RGB picture of it, to float32 (3, side, side)."""
         planar = frame.format.name in PLANAR and int(frame.colorspace) in BRIGHTNESS
         if not planar or frame.side_data.get("DISPLAYMATRIX") is not None:
-            return video.preprocess(torch.from_numpy(upright().copy())[None], self.side)[:, 0].numpy()
+            return transforms.preprocess(torch.from_numpy(upright().copy())[None], self.crop_size)[:, 0].numpy()
         height, width = frame.height, frame.width
         planes = [self._square(plane, height, width, k) for k, plane in zip((1, 2, 2), frame.planes)]
         return self._normalized(np.stack(planes), int(frame.colorspace), int(frame.color_range) == FULL_RANGE)
@@ -66,10 +54,10 @@ class Shrink:
     def _square(self, plane, height, width, k):
         """The middle of a plane in which each value stands for k by k pixels."""
         values = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-        rows, columns = video.resized(self.side)
-        upper, lower, share = (v[:, None] for v in neighbours(height, rows, self.side))
+        rows, columns = transforms.resized(self.crop_size)
+        upper, lower, share = (v[:, None] for v in neighbours(height, rows, self.crop_size))
         lines = values[upper[:, 0] // k] * (1 - share) + values[lower[:, 0] // k] * share  # (side, width of the plane)
-        left, right, share = neighbours(width, columns, self.side)
+        left, right, share = neighbours(width, columns, self.crop_size)
         return lines[:, left // k] * (1 - share) + lines[:, right // k] * share
 
     def _normalized(self, yuv, colorspace, full_range):
@@ -81,17 +69,17 @@ class Shrink:
         r, b = y + 2 * (1 - red) * v, y + 2 * (1 - blue) * u
         g = (y - red * r - blue * b) / (1 - red - blue)
         rgb = np.stack([r, g, b]).clip(0, 255) / 255
-        return ((rgb - _channels(video.MEAN)) / _channels(video.STD)).astype(np.float32)
+        return ((rgb - _channels(transforms.MEAN)) / _channels(transforms.STD)).astype(np.float32)
 
 
-def neighbours(length, resized, side):
+def neighbours(length, resized, crop_size):
     """Where bilinear scaling looks: for each of the middle `side` of `resized` places its two neighbours among `length`.
 
     Returns:
         The number of the first neighbour, that of the second, and the share of the second, float32; each (side,).
     """
-    first = round((resized - side) / 2)
-    place = (np.arange(first, first + side) + 0.5) * length / resized - 0.5
+    first = round((resized - crop_size) / 2)
+    place = (np.arange(first, first + crop_size) + 0.5) * length / resized - 0.5
     place = place.clip(0, length - 1)
     left = place.astype(int)
     return left, np.minimum(left + 1, length - 1), (place - left).astype(np.float32)

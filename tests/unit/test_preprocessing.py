@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from helpers import scaling, video, weights
+from helpers import transforms, video, weights
+from helpers.scale import preprocessing
 from helpers.stickfigures import scene
 
 CLIP = weights.ASSETS / "jumping_jacks.mp4"
@@ -48,10 +49,10 @@ def long_way(planes, side, red, blue, full):
         ]
     )
     assert rgb.min() > 0 and rgb.max() < 255
-    scaled = F.interpolate(rgb[None], video.resized(side), mode="bilinear", align_corners=False)[0]
+    scaled = F.interpolate(rgb[None], transforms.resized(side), mode="bilinear", align_corners=False)[0]
     top, left = (round((length - side) / 2) for length in scaled.shape[1:])
     square = scaled[:, top : top + side, left : left + side] / 255
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (video.MEAN, video.STD))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (transforms.MEAN, transforms.STD))
     return (square - mean) / std
 
 
@@ -68,7 +69,7 @@ def long_way(planes, side, red, blue, full):
 )
 def test_a_frame_is_scaled_as_its_rgb_would_be(height, width, side, colorspace, red, blue, full):
     frame, planes = random_frame(height, width, colorspace=colorspace, full=full)
-    found = scaling.Shrink(side)(frame, lambda: pytest.fail("there is no need for RGB"))
+    found = preprocessing.Shrink(side)(frame, lambda: pytest.fail("there is no need for RGB"))
     assert found.dtype == np.float32 and found.shape == (3, side, side)
     assert (torch.from_numpy(found) - long_way(planes, side, red, blue, full)).abs().max() < 1e-3
 
@@ -77,24 +78,24 @@ def test_colours_are_cut_off_as_in_rgb():
     frame, _ = random_frame(64, 64)
     for plane, value in zip(frame.planes, (235, 240, 16)):
         plane.update(bytes([value]) * plane.buffer_size)
-    found = torch.from_numpy(scaling.Shrink(32)(frame, None))[:, None]
+    found = torch.from_numpy(preprocessing.Shrink(32)(frame, None))[:, None]
     assert torch.equal(
-        video.denormalize(found)[0, 0, 0, [0, 2]], torch.tensor([76, 255], dtype=torch.uint8)
+        transforms.denormalize(found)[0, 0, 0, [0, 2]], torch.tensor([76, 255], dtype=torch.uint8)
     )  # 255 - 1.402 * 127.5, and more than 255
 
 
 def test_a_file_comes_out_as_by_preprocess_but_for_rounding():
-    slowly = torch.stack([video.preprocess(clip) for clip in video.read_clips(CLIP, clips=3)])
-    quickly = torch.stack(list(scaling.read_clips(CLIP, clips=3)))
+    slowly = torch.stack([transforms.preprocess(clip) for clip in video.read_clips(CLIP, clips=3)])
+    quickly = torch.stack(list(preprocessing.read_clips(CLIP, clips=3)))
     assert quickly.shape == slowly.shape and quickly.dtype == torch.float32
-    levels = (quickly - slowly) * torch.tensor(video.STD).view(3, 1, 1, 1) * 255
+    levels = (quickly - slowly) * torch.tensor(transforms.STD).view(3, 1, 1, 1) * 255
     assert levels.abs().quantile(0.5) < 1.6 and levels.abs().mean() < 1.6 and levels.abs().max() < 10
     assert all(clip.is_contiguous() for clip in quickly)
 
 
 @pytest.mark.parametrize("side", [112, 64])
 def test_other_formats_go_the_long_way_round(tmp_path, side):
-    film = scene("wave", 3, 0, size=96).film
+    film = scene("wave", 3, 0, size=96).frames
     path = tmp_path / "film.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=15)
@@ -103,8 +104,8 @@ def test_other_formats_go_the_long_way_round(tmp_path, side):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
     (clip,) = video.read_clips(path, clips=1)
-    (found,) = scaling.read_clips(path, clips=1, side=side)
-    assert torch.equal(found, video.preprocess(clip, side))
+    (found,) = preprocessing.read_clips(path, clips=1, crop_size=side)
+    assert torch.equal(found, transforms.preprocess(clip, side))
 
 
 def test_a_turned_film_comes_out_upright():
@@ -115,25 +116,29 @@ def test_a_turned_film_comes_out_upright():
 
     upright = np.random.default_rng(0).integers(0, 256, (96, 64, 3), dtype=np.uint8)
     flipped = upright[::-1].copy()
-    found = scaling.Shrink(48)(Turned, lambda: flipped[::-1])  # a view of negative strides, as a turned film gives
-    assert np.array_equal(found, video.preprocess(torch.from_numpy(upright)[None], 48)[:, 0].numpy())
+    found = preprocessing.Shrink(48)(
+        Turned, lambda: flipped[::-1]
+    )  # a view of negative strides, as a turned film gives
+    assert np.array_equal(found, transforms.preprocess(torch.from_numpy(upright)[None], 48)[:, 0].numpy())
 
 
 def test_clips_are_those_of_read_clips(tmp_path):
     film = np.arange(0, 250, 5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 64, 64, 3), np.uint8)
-    video.write_video(tmp_path / "film.mp4", film, rate=15, quality=0)
+    video.write_video(tmp_path / "film.mp4", film, fps=15, quality=0)
     for clip, found in zip(
-        video.read_clips(tmp_path / "film.mp4", 4, 6), scaling.read_clips(tmp_path / "film.mp4", 4, 6), strict=True
+        video.read_clips(tmp_path / "film.mp4", 4, 6),
+        preprocessing.read_clips(tmp_path / "film.mp4", 4, 6),
+        strict=True,
     ):
-        gray = video.denormalize(found).float().mean((1, 2, 3))
+        gray = transforms.denormalize(found).float().mean((1, 2, 3))
         assert (gray - clip.float().mean((1, 2, 3))).abs().max() < 2
     with pytest.raises(video.VideoError):
-        list(scaling.read_clips(tmp_path / "none.mp4"))
+        list(preprocessing.read_clips(tmp_path / "none.mp4"))
 
 
 def test_neighbours_are_those_of_bilinear_scaling():
     for length, resized, side in ((8, 4, 2), (256, 128, 112), (342, 171, 112), (90, 128, 112), (5, 9, 9), (1, 4, 2)):
-        left, right, share = scaling.neighbours(length, resized, side)
+        left, right, share = preprocessing.neighbours(length, resized, side)
         values = torch.rand(length, generator=torch.Generator().manual_seed(length))
         wanted = F.interpolate(values[None, None], resized, mode="linear", align_corners=False)[0, 0]
         first = round((resized - side) / 2)
@@ -151,11 +156,11 @@ def test_the_next_item_is_made_while_one_is_used():
             event.set()
             yield k
 
-    for k in scaling.ahead(items()):
+    for k in preprocessing.ahead(items()):
         assert k == 2 or made[k + 1].wait(10)
         assert k > 0 or not made[2].is_set()  # but no more than the next
         used.append(k)
-    assert used == [0, 1, 2] and list(scaling.ahead([])) == []
+    assert used == [0, 1, 2] and list(preprocessing.ahead([])) == []
 
 
 def test_an_error_comes_in_its_place():
@@ -163,7 +168,7 @@ def test_an_error_comes_in_its_place():
         yield 1
         raise video.VideoError("damaged")
 
-    found = scaling.ahead(items())
+    found = preprocessing.ahead(items())
     assert next(found) == 1
     with pytest.raises(video.VideoError, match="damaged"):
         next(found)
