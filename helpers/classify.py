@@ -1,83 +1,118 @@
-"""From a video file to what happens in it. Built in notebook 07; `python -m helpers.classify FILE...` does the same."""
+"""From a video file to predictions. Built in notebook 07; the command is `python -m helpers.classify FILE...`.
+
+`predict_video` is the short way. What it does, in order: `video.read_clips` decodes clips, `Pretrained.preprocess`
+prepares them, the network gives logits, their softmax is averaged over the clips, and `top_k` names the largest.
+"""
 
 import argparse
+import dataclasses
+import functools
 import itertools
 import json
+import os
 import platform
 import statistics
 import sys
 import time
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from os import PathLike
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from helpers import video, weights
 
-# What torch says when a device has too little memory, and when MPS lacks 3D convolutions.
-OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "ALLOC_FAILED",
-    "nable to find an engine",
-)
-NOT_ON_MPS = ("not supported on MPS", "only supported on MPS", "for the MPS device")
+__all__ = [
+    "Prediction",
+    "Segment",
+    "VideoClassifier",
+    "ahead",
+    "average_probs",
+    "device_name",
+    "evaluate_torchvision_protocol",
+    "extract_features",
+    "get_device",
+    "main",
+    "median_time",
+    "mps_convolves",
+    "predict_clips",
+    "predict_stream",
+    "predict_video",
+    "segments",
+    "top_k",
+]
+
 PRECISIONS = ("float32", "bfloat16", "float16")
+Device = torch.device | str | None
 
 
 class Prediction(NamedTuple):
-    """One label and the share that the network gives it, 0 to 1."""
+    """A label and the probability that the network gives it, 0 to 1."""
 
     label: str
     probability: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.probability:7.1%}  {self.label}"
 
 
-def get_device():
-    """CUDA where there is one, else Apple's MPS if it can do 3D convolutions, else the CPU; the CPU if VIDEO_RESNET_OFFLINE=1."""
-    if weights.offline():
+class Segment(NamedTuple):
+    """A part of a video in which one label is the best."""
+
+    start: float  #: seconds
+    end: float
+    label: str
+    probability: float  #: of the label, the mean over the clips of the segment
+
+    def __str__(self) -> str:
+        return f"{self.start:7.1f} to {self.end:6.1f} s {self.probability:7.1%}  {self.label}"
+
+
+def get_device() -> torch.device:
+    """The device that the variable VIDEO_RESNET_DEVICE names; without it the GPU if it can run 3D convolutions, else the CPU."""
+    if name := os.environ.get("VIDEO_RESNET_DEVICE"):
+        return torch.device(name)
+    gpu = torch.accelerator.current_accelerator(check_available=True)
+    if gpu is None or (gpu.type == "mps" and not mps_convolves()):
         return torch.device("cpu")
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    apple = torch.backends.mps.is_available() and mps_convolves()
-    return torch.device("mps" if apple else "cpu")
+    return gpu
 
 
-def mps_convolves():
-    """Whether the Apple GPU of this machine can run 3D convolutions; says so if it cannot."""
+def mps_convolves() -> bool:
+    """Whether the Apple GPU of this machine can run 3D convolutions; prints a sentence if it cannot."""
     try:
-        one = torch.ones(1, 1, 1, 1, 1, device="mps")
-        return torch.nn.functional.conv3d(one, one).item() == 1
+        return _convolves("mps")
     except RuntimeError as error:
-        print(f"{str(error).splitlines()[0]} Going on with the CPU, which is slower.", file=sys.stderr)
+        reason = str(error).splitlines()[0]
+        print(f"The Apple GPU cannot run 3D convolutions here, so the CPU is used, which is slower: {reason}", file=sys.stderr)
         return False
 
 
-def device_name(device):
-    """What a device is called by its maker, and for the CPU how many threads torch uses of it."""
+def _convolves(device: Device) -> bool:
+    x = torch.ones(1, 1, 1, 1, 1, device=device)
+    return nn.functional.conv3d(x, x).item() == 1
+
+
+def device_name(device: torch.device | str) -> str:
+    """The maker's name of a device; for the CPU also how many of its threads torch uses."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    if device.type == "mps":
-        return f"Apple GPU of {platform.machine()}"
-    return f"{_cpu_name()}, {torch.get_num_threads()} threads"
-
-
-def _cpu_name():
+    if device.type != "cpu":
+        return f"{device.type} GPU of {platform.machine()}"
     try:  # Linux
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+            name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        name = platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads"
 
 
-def median_time(function, device, repeats=5):
-    """The median of how long a function takes, after one call that does not count.
+def median_time(function: Callable[[], Any], device: torch.device | str, repeats: int = 5) -> float:
+    """The median of the seconds that a function takes, after one call that does not count.
 
     Args:
         function: without arguments.
@@ -94,69 +129,13 @@ def median_time(function, device, repeats=5):
     return statistics.median(taken[1:])
 
 
-def _wait_for(device):
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
-    elif torch.device(device).type == "mps":
-        torch.mps.synchronize()
+def _wait_for(device: torch.device | str) -> None:
+    if torch.device(device).type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
-class Runner:
-    """A network on a device, which makes do: with less memory, and with a device that cannot run it; and says so.
-
-    Args:
-        network: in eval mode; it is moved to the device.
-        device: by default `get_device()`.
-        dtype: torch.float32, or torch.bfloat16 or torch.float16 for half precision, by autocast.
-        batch: how many clips at once; by default 1 on a CPU, where more are not faster, and 8 elsewhere.
-    """
-
-    def __init__(self, network, device=None, dtype=torch.float32, batch=None):
-        self.device = torch.device(device or get_device())
-        self.dtype = dtype
-        self.batch = batch or (1 if self.device.type == "cpu" else 8)
-        self.network = network.to(self.device)
-
-    def logits(self, clips):
-        """For each of some clips (3, T, H, W) its logits, a float32 tensor on the CPU, in order; no more than a batch waits."""
-        clips, waiting, failed = iter(clips), [], None
-        while failed is None:
-            try:
-                waiting.extend(itertools.islice(clips, self.batch))
-            except Exception as error:  # a damaged file, for one: first what came before the damage
-                failed = error
-            if not waiting and failed is None:
-                return
-            while waiting:
-                rows = self._attempt(torch.stack(waiting[: self.batch]))
-                yield from rows
-                del waiting[: len(rows)]
-        raise failed
-
-    def _attempt(self, x):
-        """The logits of a batch, or none where something had to be changed before the next attempt."""
-        half = self.dtype != torch.float32
-        try:
-            with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=half):
-                return self.network(x.to(self.device)).float().cpu()
-        except RuntimeError as error:  # torch's OutOfMemoryError and NotImplementedError are of this kind, too
-            told = str(error)
-            if self.device.type == "mps" and any(sign in told for sign in NOT_ON_MPS):
-                print(f"{told.splitlines()[0]} Going on with the CPU, which is slower.", file=sys.stderr)
-                self.device, self.batch = torch.device("cpu"), 1
-            elif len(x) > 1 and any(sign in told for sign in OUT_OF_MEMORY):
-                self.batch = len(x) // 2
-                print(f"{len(x)} clips at once do not fit into memory; trying {self.batch}.", file=sys.stderr)
-            else:
-                raise
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self.network.to(self.device)
-        return []
-
-
-def ahead(items):
-    """The same items, in order; while one is used, the next is in the making, in a thread."""
+def ahead(items: Iterable) -> Iterator:
+    """The same items in the same order; while one is used, a thread makes the next. Built in notebook 13."""
     items, end = iter(items), object()
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, end)
@@ -165,239 +144,134 @@ def ahead(items):
             yield item
 
 
-def predict_clips(pretrained, clips, device=None, dtype=torch.float32):
+def _batches(clips: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
+    """Batches (B, 3, T, H, W) of at most `size` clips. The clips before a damaged place come before the error."""
+    clips, error = iter(clips), None
+    while error is None:
+        batch = []
+        try:
+            batch.extend(itertools.islice(clips, size))
+        except video.VideoError as damage:
+            error = damage
+        if batch:
+            yield torch.stack(batch)
+        elif error is None:
+            return
+    raise error
+
+
+def _outputs(network: nn.Module, clips: Iterable, device: Device, dtype: torch.dtype) -> Iterator[torch.Tensor]:
+    """For each preprocessed clip (3, T, H, W) what the network gives, float32 on the CPU; the next one is made meanwhile."""
+    device = torch.device(device or get_device())
+    network = network.to(device)
+    for x in _batches(ahead(clips), 1 if device.type == "cpu" else 8):  # a CPU is no faster with more clips at once
+        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            outputs = network(x.to(device)).float().cpu()
+        yield from outputs
+
+
+def predict_clips(
+    pretrained: weights.Pretrained,
+    clips: Iterable[torch.Tensor],
+    device: Device = None,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[torch.Tensor]:
     """For each clip the softmax of the network's logits.
 
     Args:
-        pretrained: a `weights.Pretrained`; its network is moved to `device`.
-        clips: uint8 clips (T, H, W, 3), one after another; they are not all kept.
-        device, dtype: as for `Runner`.
+        pretrained: its network is moved to the device.
+        clips: of uint8 frames (T, H, W, 3); at most ten of them are in memory, on a CPU two.
+        device: by default that of `get_device`.
+        dtype: torch.bfloat16 and torch.float16 compute in reduced precision, by autocast.
 
     Yields:
-        Float tensors (labels,) on the CPU; the sum of each is 1.
+        Probabilities, a float32 tensor (labels,) on the CPU.
     """
-    yield from _shares(Runner(pretrained.network, device, dtype), map(pretrained.preprocess, clips))
+    for logits in _outputs(pretrained.network, map(pretrained.preprocess, clips), device, dtype):
+        yield logits.softmax(0)
 
 
-def _shares(runner, clips):
-    """The softmax of the logits of clips that are preprocessed already, one after another."""
-    return (logits.softmax(0) for logits in runner.logits(clips))
-
-
-def average_probs(pretrained, clips, device=None, dtype=torch.float32):
-    """The mean of `predict_clips`: what a network says to a video, of which it has seen these clips; (labels,)."""
+def average_probs(
+    pretrained: weights.Pretrained,
+    clips: Iterable[torch.Tensor],
+    device: Device = None,
+    dtype: torch.dtype = torch.float32,
+) -> torch.Tensor:
+    """The mean of `predict_clips` over the clips of a video, (labels,); the arguments are the same."""
     return torch.stack(list(predict_clips(pretrained, clips, device, dtype))).mean(0)
 
 
-def predict_stream(path, pretrained, step=8, device=None, dtype=torch.float32):
-    """What happens when: a video of any length, decoded once and classified as it comes.
-
-    Args:
-        path: a video file.
-        pretrained, device, dtype: as for `predict_clips`.
-        step: a clip begins every so many frames.
-
-    Yields:
-        The second at which a clip begins, and the share of each label in it, a float tensor (labels,).
-
-    Raises:
-        video.VideoError: the file cannot be read, or not to its end.
-        ValueError: the weights have no labels.
-    """
-    _refuse_without_labels(pretrained)
-    starts, clips = deque(), video.stream_clips(path, pretrained.frames, pretrained.fps, step)
-
-    def noted():
-        for start, clip in clips:
-            starts.append(start)
-            yield clip
-
-    for shares in predict_clips(pretrained, noted(), device, dtype):
-        yield starts.popleft(), shares
-
-
-class Segment(NamedTuple):
-    """A part of a video in which one answer holds."""
-
-    start: float  #: seconds
-    end: float
-    label: str
-    probability: float  #: the mean share of the label over its clips
-
-    def __str__(self):
-        return f"{self.start:7.1f} to {self.end:6.1f} s {self.probability:7.1%}  {self.label}"
-
-
-def segments(rows, labels, clip_seconds):
-    """Join the answers of `predict_stream` where the same label is the best of clips in a row.
-
-    Args:
-        rows: pairs of a start and of shares, in the order of time.
-        labels: what each share stands for.
-        clip_seconds: how long a clip is. An answer holds around the middle of its clip, half way to the next one's.
-
-    Returns:
-        A list of `Segment`, without gaps.
-    """
-    if not rows:
-        return []
-    starts, shares = [start for start, _ in rows], [share for _, share in rows]
-    borders = [0.0, *((a + b + clip_seconds) / 2 for a, b in itertools.pairwise(starts)), starts[-1] + clip_seconds]
-    found, first = [], 0
-    best = [int(share.argmax()) for share in shares]
-    for k in range(1, len(rows) + 1):
-        if k == len(rows) or best[k] != best[first]:
-            mean = float(torch.stack(shares[first:k])[:, best[first]].mean())
-            found.append(Segment(borders[first], borders[k], labels[best[first]], mean))
-            first = k
-    return found
-
-
-def evaluate_torchvision_protocol(path, pretrained, device=None, dtype=torch.float32):
-    """A video judged as torchvision judges those by which it publishes accuracies: five clips, softmaxes summed.
-
-    Returns:
-        The shares by clip (5, labels). The video's answer is the largest of their sum; see `video.protocol_clips`.
-
-    Raises:
-        video.VideoError: the file cannot be read.
-    """
-    clips = video.protocol_clips(path, 5, pretrained.frames, pretrained.fps)
-    return torch.stack(list(predict_clips(pretrained, clips, device, dtype)))
-
-
-def extract_features(pretrained, clips, device=None):
-    """What a network knows of clips before its last layer: the means of the last maps, for networks of one's own.
-
-    Args:
-        pretrained, clips, device: as for `predict_clips`.
-
-    Returns:
-        A float tensor (clips, channels) on the CPU.
-    """
-    network = pretrained.network
-    parts = (
-        network.stem,
-        network.layer1,
-        network.layer2,
-        network.layer3,
-        network.layer4,
-        network.avgpool,
-        nn.Flatten(),
-    )
-    runner = Runner(nn.Sequential(*parts), device)
-    return torch.stack(list(runner.logits(pretrained.preprocess(clip) for clip in clips)))
-
-
-def top_k(shares, labels, k=5):
-    """The `k` labels with the largest shares, largest first, as a list of `Prediction`."""
-    best = shares.topk(min(k, len(labels)))
+def top_k(probs: torch.Tensor, labels: tuple[str, ...], k: int = 5) -> list[Prediction]:
+    """The `k` labels with the largest probabilities (labels,), largest first."""
+    best = probs.topk(min(k, len(labels)))
     pairs = zip(best.indices.tolist(), best.values.tolist())
-    return [Prediction(labels[index], share) for index, share in pairs]
+    return [Prediction(labels[index], prob) for index, prob in pairs]
 
 
 class VideoClassifier:
-    """From a file to its best answers, averaged over clips spread over its length; made once for any number of files.
+    """A function from a video file to its predictions, prepared once for any number of files.
 
     Args:
-        pretrained: a `weights.Pretrained`.
-        clips: how many of a video; one is taken from the beginning.
-        k: how many answers.
-        device, dtype: as for `Runner`.
-        fast: frames are scaled while they are converted, and the network is one of `inference.optimize_for_inference`: what comes out differs
-            in the third digit of a share. See notebook 13.
+        pretrained: its network is moved to the device.
+        clips: how many clips of a video are averaged; they are spread evenly over it.
+        k: how many predictions.
+        device, dtype: as for `predict_clips`.
+        fast: the network is prepared by `scale.inference.optimize_for_inference`, and frames are scaled while they are
+            converted. Probabilities differ in the third digit. See notebook 13.
 
     Raises:
-        ValueError: nobody has told what the network's logits stand for.
+        ValueError: the weights have no labels.
     """
 
-    def __init__(self, pretrained, clips=5, k=5, device=None, dtype=torch.float32, fast=False):
-        _refuse_without_labels(pretrained)
-        self.pretrained, self.clips, self.fast = pretrained, clips, fast
-        precision = str(dtype).removeprefix("torch.")
-        self.how = dict(weights=pretrained.name, clips=clips, top=k, precision=precision, fast=fast)
-        network = pretrained.network
+    def __init__(
+        self,
+        pretrained: weights.Pretrained,
+        clips: int = 5,
+        k: int = 5,
+        device: Device = None,
+        dtype: torch.dtype = torch.float32,
+        fast: bool = False,
+    ) -> None:
+        _require_labels(pretrained)
+        self.pretrained, self.clips, self.k = pretrained, clips, k
+        self.device, self.dtype, self._read_clips = torch.device(device or get_device()), dtype, video.read_clips
         if fast:
-            from helpers.scale import inference
+            from helpers.scale import inference, preprocessing
 
-            # which takes and gives float32, whatever it computes in
-            device, crop_size = torch.device(device or get_device()), pretrained.crop_size
-            network = inference.optimize_for_inference(
-                network.to(device), dtype, (3, pretrained.frames, crop_size, crop_size)
-            )
-            dtype = torch.float32
-        self.runner = Runner(network, device, dtype)
+            size = (3, pretrained.frames, pretrained.crop_size, pretrained.crop_size)
+            network = inference.optimize_for_inference(pretrained.network.to(self.device), dtype, size)
+            self.pretrained = dataclasses.replace(pretrained, network=network, preprocess=lambda clip: clip)
+            self.dtype = torch.float32  # of what the prepared network takes and gives
+            self._read_clips = functools.partial(preprocessing.read_clips, crop_size=pretrained.crop_size)
 
-    def classify(self, path):
-        """A list of `Prediction`, best first; while one clip is classified, the next is decoded. VideoError: it cannot be read."""
-        return self._best(ahead(self._read(path)))
+    def __call__(self, path: str | PathLike) -> list[Prediction]:
+        """The predictions for a video, best first. Raises video.VideoError: the file cannot be read."""
+        return self.predict(self.read(path))
 
-    def read(self, path):
-        """The clips of a file, preprocessed, or the `video.VideoError` that says why there are none."""
-        try:
-            return list(self._read(path))
-        except video.VideoError as error:
-            return error
+    def read(self, path: str | PathLike) -> Iterator[torch.Tensor]:
+        """The clips of a video, decoded one after another; for whoever decodes and predicts in different places."""
+        return self._read_clips(path, self.clips, self.pretrained.frames, self.pretrained.fps)
 
-    def answer(self, seen):
-        """The end of a row: answers, best first, or error, the reason why there are none."""
-        if isinstance(seen, video.VideoError):
-            return dict(error=str(seen))
-        return dict(answers=[answer._asdict() for answer in self._best(seen)])
-
-    def _read(self, path):
-        where = path, self.clips, self.pretrained.frames, self.pretrained.fps
-        if self.fast:
-            from helpers.scale import preprocessing
-
-            return preprocessing.read_clips(*where, self.pretrained.crop_size)
-        return map(self.pretrained.preprocess, video.read_clips(*where))
-
-    def _best(self, clips):
-        shares = torch.stack(list(_shares(self.runner, clips))).mean(0)
-        return top_k(shares, self.pretrained.labels, self.how["top"])
+    def predict(self, clips: Iterable[torch.Tensor]) -> list[Prediction]:
+        """The predictions for the clips that `read` gave."""
+        probs = average_probs(self.pretrained, clips, self.device, self.dtype)
+        return top_k(probs, self.pretrained.labels, self.k)
 
 
-def predict_video(path, pretrained, clips=5, k=5, device=None, dtype=torch.float32, fast=False):
-    """What happens in a video: its best answers; see `VideoClassifier` for the arguments.
-
-    Args:
-        path: a video file.
-
-    Returns:
-        A list of `Prediction`, best first.
-
-    Raises:
-        video.VideoError: the file cannot be read.
-        ValueError: the weights have no labels.
-    """
-    return VideoClassifier(pretrained, clips, k, device, dtype, fast).classify(path)
+def predict_video(
+    path: str | PathLike,
+    pretrained: weights.Pretrained,
+    clips: int = 5,
+    k: int = 5,
+    device: Device = None,
+    dtype: torch.dtype = torch.float32,
+    fast: bool = False,
+) -> list[Prediction]:
+    """The predictions for a video, best first; for the arguments and errors see `VideoClassifier`."""
+    return VideoClassifier(pretrained, clips, k, device, dtype, fast)(path)
 
 
-def classify_folder(folder, out, pretrained, clips=5, k=5, device=None, dtype=torch.float32, fast=False):
-    """Classify every file below a folder; see `folder_job.collect` for the file of rows, and for how a killed run goes on.
-
-    A row holds file, weights, clips, top, precision, fast, and either answers, best first, or error, why there are none.
-
-    Args:
-        folder: with videos, at any depth.
-        out: the file of rows.
-        pretrained, clips, k, device, dtype, fast: as for `VideoClassifier`.
-
-    Yields:
-        A `folder_job.Progress` at the beginning and after each file. While one is classified the next are decoded.
-
-    Raises:
-        NotADirectoryError, ValueError, OSError: as `folder_job.collect`.
-        ValueError: the weights have no labels.
-    """
-    classifier = VideoClassifier(pretrained, clips, k, device, dtype, fast)
-    from helpers.scale import folder as folder_job
-
-    yield from folder_job.write_rows(folder, out, classifier.how, classifier.read, classifier.answer)
-
-
-def _refuse_without_labels(pretrained):
+def _require_labels(pretrained: weights.Pretrained) -> None:
     if pretrained.labels is None:
         raise ValueError(
             f"{pretrained.name} has no labels: nobody has published what its classes are. It is good for features, "
@@ -405,128 +279,171 @@ def _refuse_without_labels(pretrained):
         )
 
 
-def main(arguments=None):
+def predict_stream(
+    path: str | PathLike,
+    pretrained: weights.Pretrained,
+    step: int = 8,
+    device: Device = None,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[tuple[float, torch.Tensor]]:
+    """Classify a video of any length clip by clip, in constant memory; it is decoded once.
+
+    Args:
+        path: a video file.
+        pretrained, device, dtype: as for `predict_clips`.
+        step: a clip begins every so many frames.
+
+    Yields:
+        The second at which a clip begins, and its probabilities (labels,).
+
+    Raises:
+        video.VideoError: the file cannot be read, or not to its end; what comes before a damaged place is given first.
+        ValueError: the weights have no labels.
+    """
+    _require_labels(pretrained)
+    starts = deque()
+
+    def clips():
+        for start, clip in video.stream_clips(path, pretrained.frames, pretrained.fps, step):
+            starts.append(start)
+            yield clip
+
+    for probs in predict_clips(pretrained, clips(), device, dtype):
+        yield starts.popleft(), probs
+
+
+def segments(rows: list[tuple[float, torch.Tensor]], labels: tuple[str, ...], clip_seconds: float) -> list[Segment]:
+    """Join the rows of `predict_stream` where the same label is the best of clips in a row; without gaps.
+
+    Args:
+        rows: pairs of a start in seconds and of probabilities (labels,), in the order of time.
+        labels: what each probability stands for.
+        clip_seconds: how long a clip is. Its label holds around its middle, half way to the middles beside it.
+    """
+    if not rows:
+        return []
+    starts = [start for start, _ in rows]
+    borders = [0.0, *((a + b + clip_seconds) / 2 for a, b in itertools.pairwise(starts)), starts[-1] + clip_seconds]
+    joined = []
+    for best, group in itertools.groupby(range(len(rows)), key=lambda clip: int(rows[clip][1].argmax())):
+        first, *_, last = group = list(group) * 2
+        mean = statistics.fmean(float(rows[clip][1][best]) for clip in group)
+        joined.append(Segment(borders[first], borders[last + 1], labels[best], mean))
+    return joined
+
+
+def evaluate_torchvision_protocol(
+    path: str | PathLike, pretrained: weights.Pretrained, device: Device = None, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """The probabilities (5, labels) of the five clips by which torchvision evaluates; see `video.protocol_clips`.
+
+    The prediction for the video is the largest of their sum. Raises video.VideoError: the file cannot be read.
+    """
+    clips = video.protocol_clips(path, 5, pretrained.frames, pretrained.fps)
+    return torch.stack(list(predict_clips(pretrained, clips, device, dtype)))
+
+
+def extract_features(
+    pretrained: weights.Pretrained, clips: Iterable[torch.Tensor], device: Device = None
+) -> torch.Tensor:
+    """What global average pooling gives, before the last layer: features (clips, channels), float32 on the CPU.
+
+    Args:
+        pretrained, clips, device: as for `predict_clips`.
+    """
+    *body, _ = pretrained.network.children()  # all but the linear layer
+    network, clips = nn.Sequential(*body, nn.Flatten()), map(pretrained.preprocess, clips)
+    return torch.stack(list(_outputs(network, clips, device, torch.float32)))
+
+
+def main(arguments: list[str] | None = None) -> int:
     """The command; 0 if every file was classified, 1 if some could not be, 2 if it could not begin, 130 if interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.classify", description="Say what happens in video files.")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a video; with --out a folder of videos")
-    known = f"one of {', '.join(weights.NAMES)}, or a file of your own training; default: %(default)s"
-    parser.add_argument("--weights", default="stickfigures", help=known)
-    parser.add_argument(
-        "--clips", type=at_least_one, default=5, help="clips of a video that are averaged, default: %(default)s"
-    )
-    parser.add_argument("--top", type=at_least_one, default=5, help="answers a video, default: %(default)s")
-    parser.add_argument(
-        "--device", type=named_device, help="cuda, mps or cpu, default: the first of these that is there"
-    )
-    parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
-    parser.add_argument(
-        "--fast", action="store_true", help="prepare the network first, and scale frames as they are decoded"
-    )
-    parser.add_argument("--over-time", action="store_true", help="what happens when, for a video of any length")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--out", help="for a folder of any size: the file to which a row for each video is added")
+    parser = argparse.ArgumentParser(prog="python -m helpers.classify", description="Predict the action in video files.")
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE", help="a video; with --out a folder of videos")
+    names = f"one of {', '.join(weights.NAMES)}, or a file of your own training"
+    add("--weights", default="stickfigures", help=f"{names}; default: %(default)s")
+    add("--clips", type=at_least_one, default=5, help="clips of a video that are averaged, default: %(default)s")
+    add("--top", type=at_least_one, default=5, help="predictions a video, default: %(default)s")
+    device = os.environ.get("VIDEO_RESNET_DEVICE") or None
+    add("--device", type=named_device, default=device, help="cuda, mps or cpu; default: the first that is there")
+    add("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
+    add("--fast", action="store_true", help="prepare the network first, and scale frames as they are decoded")
+    add("--timeline", action="store_true", help="what happens when, in a video of any length")
+    add("--json", action="store_true", help="one JSON object a line")
+    add("--out", help="for a folder of any size: the file to which a row for each video is added")
     options = parser.parse_args(arguments)
-    if options.out and (len(options.files) > 1 or options.predict_stream):
-        parser.error("--out goes with one folder, and not with --over-time")
-    if options.fast and options.predict_stream:
-        parser.error("--fast does not go with --over-time")
+    if options.out and (len(options.files) > 1 or options.timeline):
+        parser.error("--out goes with one folder, and not with --timeline")
+    if options.fast and options.timeline:
+        parser.error("--fast does not go with --timeline")
     for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end the run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
         pretrained = weights.load(options.weights)
-        _refuse_without_labels(pretrained)
+        _require_labels(pretrained)
     except (weights.WeightsError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     if not options.json:
         print(f"Weights {pretrained.name!r}. {pretrained.trained_on}")
+    settings = options.clips, options.top, options.device, getattr(torch, options.precision), options.fast
     if options.out:
-        return follow(classify_folder(*options.files, options.out, pretrained, *_how(options)), options.out)
-    failed = 0
-    classifier = None if options.predict_stream else VideoClassifier(pretrained, *_how(options))
-    for file in options.files:
-        try:
-            if options.predict_stream:
-                _print_stretches(file, pretrained, options)
-                continue
-            answers = classifier.classify(file)
-            _print_answers(file, pretrained, options, answers)
-        except video.VideoError as error:
-            failed += 1
-            if options.json:
-                print(json.dumps({"file": file, "error": str(error)}), flush=True)
-            else:
-                print(f"\n{error}", file=sys.stderr, flush=True)
-    return 1 if failed else 0
+        from helpers.scale import folder
 
-
-def _print_answers(file, pretrained, options, answers):
-    if options.json:
-        row = {"file": file, "weights": pretrained.name, "clips": options.clips}
-        print(json.dumps(row | {"answers": [answer._asdict() for answer in answers]}), flush=True)
+        return folder.follow(folder.classify_folder(*options.files, options.out, pretrained, *settings), options.out)
+    if options.timeline:
+        key, classify = "segments", functools.partial(_timeline, pretrained=pretrained, options=options)
     else:
-        print(f"\n{file}", *answers, sep="\n", flush=True)
-
-
-def _how(options):
-    """What `VideoClassifier` takes after the weights."""
-    return options.clips, options.top, options.device, getattr(torch, options.precision), options.fast
-
-
-def _print_stretches(file, pretrained, options):
-    rows, seconds, dtype = [], video.probe(file).seconds, getattr(torch, options.precision)
-    for start, shares in predict_stream(file, pretrained, device=options.device, dtype=dtype):
-        rows.append((start, shares))
-        if sys.stderr.isatty():
-            print(f"\r{file}: {start:.0f} of {seconds:.0f} s", end="", file=sys.stderr, flush=True)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
-    found = segments(rows, pretrained.labels, pretrained.frames / pretrained.fps)
-    if options.json:
-        row = {"file": file, "weights": pretrained.name}
-        print(json.dumps(row | {"segments": [stretch._asdict() for stretch in found]}), flush=True)
-    else:
-        print(f"\n{file}", *found, sep="\n", flush=True)
-
-
-def follow(run, out):
-    """Go through a run over a folder, telling how far it is every ten seconds, or all the time on a terminal.
-
-    Args:
-        run: a generator of `folder_job.Progress`.
-        out: where its rows are.
-
-    Returns:
-        What the command is to end with; see `main`.
-    """
-    told, terminal = time.monotonic(), sys.stderr.isatty()
+        key, classify = "predictions", VideoClassifier(pretrained, *settings)
     try:
-        for progress in run:
-            if terminal:
-                print(f"\r{progress}    ", end="", file=sys.stderr, flush=True)
-            elif time.monotonic() - told > 10:
-                told = time.monotonic()
-                print(progress, file=sys.stderr, flush=True)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        return max([_classify_and_print(file, key, classify, pretrained, options) for file in options.files])
     except KeyboardInterrupt:
-        print(f"\nInterrupted. The rows so far are in {out}; the same command goes on.", file=sys.stderr)
         return 130
-    print(f"\n{progress}" if terminal else progress, file=sys.stderr)
-    return 1 if progress.failed else 0
 
 
-def named_device(text):
-    """The torch.device of this name, for argparse, which reports what cannot be used here."""
+def _classify_and_print(file: str, key: str, classify: Callable, pretrained, options) -> int:
+    """0, or 1 if the file could not be read."""
     try:
-        return torch.zeros(0, device=text).device
-    except (RuntimeError, AssertionError) as error:
-        raise argparse.ArgumentTypeError(f"{text} cannot be used here: {str(error).splitlines()[0]}") from None
+        results = classify(file)
+    except video.VideoError as error:
+        if options.json:
+            print(json.dumps(dict(file=file, error=str(error))), flush=True)
+        else:
+            print(f"\n{error}", file=sys.stderr, flush=True)
+        return 1
+    if options.json:
+        row = dict(file=file, weights=pretrained.name) | (dict(clips=options.clips) if key == "predictions" else {})
+        print(json.dumps(row | {key: [result._asdict() for result in results]}), flush=True)
+    else:
+        print(f"\n{file}", *results, sep="\n", flush=True)
+    return 0
 
 
-def at_least_one(text):
+def _timeline(file: str, pretrained, options) -> list[Segment]:
+    from tqdm import tqdm
+
+    seconds, dtype = video.probe(file).seconds, getattr(torch, options.precision)
+    rows = []
+    with tqdm(total=round(seconds), unit="s", disable=None) as bar:
+        for start, probs in predict_stream(file, pretrained, device=options.device, dtype=dtype):
+            rows.append((start, probs))
+            bar.update(int(start) - bar.n)
+    return segments(rows, pretrained.labels, pretrained.frames / pretrained.fps)
+
+
+def named_device(text: str) -> torch.device:
+    """The torch.device of this name, for argparse, which reports a device that cannot be used here."""
+    try:
+        assert _convolves(text)
+    except Exception as error:  # every backend has its own kind of error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise argparse.ArgumentTypeError(f"{text} cannot be used here: {reason}") from None
+    return torch.device(text)
+
+
+def at_least_one(text: str) -> int:
     """A whole number from 1 on, for argparse."""
     number = int(text)
     if number < 1:

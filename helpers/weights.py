@@ -1,285 +1,307 @@
-"""Trained networks by name: the network, its labels and its preprocessing together. See notebook 06.
+"""Trained networks by name: the network, its labels and its preprocessing as one `Pretrained`. See notebook 06.
 
-Weights without the labels that they were trained with are numbers without a meaning, and weights fed with clips that
-were scaled in another way give wrong answers without a warning. So the three come as one.
+Weights without their labels are numbers without a meaning. Weights that read clips of another size or another
+normalization give wrong predictions without a warning.
 """
 
 import functools
-import io
+import hashlib
 import json
 import os
 import pickle
+import re
+import socket
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
+from urllib.parse import urlparse
 
 import torch
 from torch import nn
-from torchvision.models.video import MC3_18_Weights, R2Plus1D_18_Weights, R3D_18_Weights
 
 from helpers import transforms
-from helpers.download import DownloadError, fetch, offline
-from helpers.networks import NETWORKS
+from helpers.networks import NETWORKS, VideoResNet
 
-__all__ = ["ASSETS", "NAMES", "Pretrained", "WeightsError", "build", "load", "offline", "read", "save", "write"]
+__all__ = [
+    "ASSETS", "NAMES", "SOURCES", "Pretrained", "Source", "WeightsError", "checksum", "create_model", "download", "load",
+    "load_checkpoint", "offline", "save", "save_atomically",
+]  # fmt: skip
 
 ASSETS = Path(__file__).parent / "assets"
+_TIMEOUT = 30  # seconds that a server may stay silent
+_SAVED = (
+    "frames",
+    "fps",
+    "trained_on",
+    "score",
+    "architecture",
+    "crop_size",
+)  # with labels and weights: a file of `save`
 
 
 class WeightsError(Exception):
-    """Weights that cannot be had. The message names the file and its address, and says what to do."""
+    """Weights or another file cannot be downloaded or read. The message names the file and says what to do."""
 
 
-class Pretrained(NamedTuple):
-    """A trained network and what belongs to it."""
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained network and what belongs to it; `dataclasses.replace` gives a changed copy."""
 
     name: str
-    network: torch.nn.Module  #: in eval mode, on the CPU
-    labels: tuple[str, ...] | None  #: what each logit stands for; None if nobody has told
-    preprocess: Callable  #: uint8 frames (T, H, W, 3) to the network's float clip (3, T, 112, 112)
+    network: nn.Module  #: in eval mode, on the CPU
+    labels: tuple[str, ...] | None  #: the class of each logit; None if nobody has published it
+    preprocess: Callable[[torch.Tensor], torch.Tensor]  #: uint8 frames (T, H, W, 3) to a float clip (3, T, 112, 112)
     frames: int  #: of a clip
-    fps: float  #: of these frames, a second
+    fps: float  #: the frame rate of a clip
     trained_on: str  #: one sentence
     score: str  #: one sentence
-    architecture: dict  #: what `build` made the network from, but for the number of classes
-    crop_size: int = 112  #: of what `preprocess` cuts out, in pixels
+    architecture: dict[str, Any]  #: the arguments of `create_model`, without the number of classes
+    crop_size: int = 112  #: the height and width of the clips from `preprocess`, in pixels
 
 
-def build(classes, network, width=64, paper_widths=False, eps=1e-5):
-    """A network without trained weights, in eval mode; the reader's stream of random numbers is left as it was.
+def create_model(
+    num_classes: int, network: str, width: int = 64, paper_widths: bool = False, eps: float = 1e-5
+) -> VideoResNet:
+    """The network of this name in `networks.NETWORKS`, with random weights, in eval mode.
 
-    Args:
-        classes: how many logits.
-        network: a name in `networks.NETWORKS`.
-        width, paper_widths: as for `networks.video_resnet`.
-        eps: of the batch norms.
+    `eps` is that of the batch norms. The state of torch's random numbers stays as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        made = NETWORKS[network](classes, width, paper_widths).eval()
-    for module in made.modules():
+        model = NETWORKS[network](num_classes, width, paper_widths).eval()
+    for module in model.modules():
         if isinstance(module, nn.BatchNorm3d):
             module.eps = eps
-    return made
+    return model
 
 
-def load(name="stickfigures"):
+def load(name: str | os.PathLike[str] = "stickfigures") -> Pretrained:
     """The trained network of this name.
 
     Args:
-        name: one of `NAMES`, or the path of a file that `save` wrote. "stickfigures" lies in this
-            repository; all others are downloaded once and kept where torch.hub keeps its files:
-
-            - "kinetics400", "kinetics400-mc3_18", "kinetics400-r3d_18": torchvision's R(2+1)D-18 (120 MB), MC3-18 (45 MB)
-              and R3D-18 (127 MB), 400 actions of people.
-            - "ig65m-kinetics400-8", "ig65m-kinetics400-32": R(2+1)D-34 for 8 and for 32 frames (255 MB), trained on 65
-              million videos and then on Kinetics-400.
-            - "ig65m-8", "ig65m-32": the same before Kinetics. Nobody has published what their logits stand for; they are
-              good for features, see `classify.extract_features`.
-
-    Returns:
-        A `Pretrained`.
+        name: one of `NAMES`, or the path of a file that `save` wrote. "stickfigures" is in this repository; the others
+            are downloaded once, see `SOURCES`.
 
     Raises:
         ValueError: an unknown name.
-        WeightsError: the file cannot be had, or does not fit.
+        WeightsError: the file cannot be downloaded or read, or does not fit the network.
     """
     if name == "stickfigures":
-        return _stickfigures()
+        return _load_stickfigures()
     if os.path.isfile(name):
-        return _saved(name)
+        return _load_saved(name)
     if name not in SOURCES:
-        raise ValueError(f"unknown weights {str(name)!r}; choose from {', '.join(NAMES)}, or name a file that is there")
+        raise ValueError(f"unknown weights {str(name)!r}; choose from {', '.join(NAMES)}, or give the path of a file")
     source = SOURCES[name]
     architecture = dict(network=source.network, width=64, paper_widths=source.paper_widths, eps=source.eps)
-    network = build(source.classes, **architecture)
+    network = create_model(source.num_classes, **architecture)
     try:
-        file = fetch(source.address, source.sha256)
-    except DownloadError as error:
+        file = download(source.url, source.sha256)
+    except WeightsError as error:
         raise WeightsError(f"{error} The weights 'stickfigures' need no download.") from error
-    _fill(network, read(file), file, source.network)
-    return Pretrained(
-        name,
-        network,
-        source.labels,
-        transforms.preprocess,
-        source.frames,
-        source.fps,
-        source.trained_on,
-        source.score,
-        architecture,
-    )
+    _fill(network, load_checkpoint(file), file, source.network)
+    about = dict(frames=source.frames, fps=source.fps, trained_on=source.trained_on, score=source.score)
+    return Pretrained(name, network, source.labels, transforms.preprocess, **about, architecture=architecture)
 
 
-def save(path, pretrained):
-    """Write a trained network and what belongs to it to a file, which `load` takes by its path.
-
-    Args:
-        path: where to; an existing file is replaced.
-        pretrained: a `Pretrained`; its name is not kept, for the file has one.
-
-    Raises:
-        OSError: the file cannot be written; what was there before is still whole.
-    """
-    about = pretrained._asdict()
+def save(path: str | os.PathLike[str], pretrained: Pretrained) -> None:
+    """Write a trained network and what belongs to it to a file, which `load` takes by its path; see `save_atomically`."""
+    saved = {name: getattr(pretrained, name) for name in _SAVED}
+    labels = pretrained.labels if pretrained.labels is None else list(pretrained.labels)
     state = {name: tensor.cpu() for name, tensor in pretrained.network.state_dict().items()}
-    kept = {name: about[name] for name in ("frames", "fps", "trained_on", "score", "architecture", "crop_size")}
-    write(dict(kept, labels=list(pretrained.labels), state=state), path)
+    save_atomically(saved | dict(labels=labels, state=state), path)
 
 
-def write(value, path):
-    """Write with torch.save, beside what is there first, then in its place, so that there is always a whole file.
+def save_atomically(value: Any, path: str | os.PathLike[str]) -> None:
+    """torch.save to a temporary file beside `path`, which then replaces it: at each moment `path` is a whole file or none.
 
     Raises:
-        OSError: of the disk, a full one for example; what was there before is left, and nothing else.
+        OSError: of the disk, for example a full one; the earlier file is kept and the temporary one is removed.
     """
-    content = io.BytesIO()
-    torch.save(value, content)
-    new = f"{os.fspath(path)}.new"
+    temporary = f"{os.fspath(path)}.new"
     try:
-        with open(new, "wb") as file:
-            file.write(content.getbuffer())
+        with open(temporary, "wb") as file:
+            torch.save(value, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(new, path)
-    except OSError as error:
-        if os.path.exists(new):
-            os.remove(new)
-        before = ", and what was there before is still whole" if os.path.exists(path) else ""
-        raise OSError(
-            error.errno,
-            f"cannot be written ({error.strerror}){before}; make room, and run the same again",
-            os.fspath(path),
-        ) from error
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch's hides the disk's
+        if not isinstance(cause, OSError):
+            raise
+        kept = ", and what was there before is still whole" if os.path.exists(path) else ""
+        message = f"cannot be written ({cause.strerror}){kept}; make room, and run the same again"
+        raise OSError(cause.errno, message, os.fspath(path)) from error
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
 
 
-def _saved(path):
-    """What `save` wrote."""
-    saved = read(path)
+def load_checkpoint(file: str | os.PathLike[str]) -> Any:
+    """What torch.save has written to a file, on the CPU: tensors and plain values only.
+
+    Raises:
+        WeightsError: torch cannot read the file, or cannot read it safely.
+    """
     try:
-        about = {name: saved[name] for name in ("frames", "fps", "trained_on", "score", "architecture", "crop_size")}
-        labels, state = tuple(saved["labels"]), saved["state"]
-        network = build(len(labels), **about["architecture"])
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        remedy = "Name a file that helpers.weights.save or python -m helpers.training has written"
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # an UnpicklingError's own text says how to open the file unsafely
+        pickled = isinstance(error, pickle.UnpicklingError)
+        reason = "it holds more than tensors. Do not open it in another way" if pickled else _first_line(error)
+        raise WeightsError(f"{file} cannot be read safely by torch {torch.__version__}: {reason}.") from error
+
+
+def download(url: str, sha256: str) -> Path:
+    """The path of a file from the internet, downloaded once to the folder of torch.hub (see TORCH_HOME).
+
+    Args:
+        url: of the file; its last part is the name of the file.
+        sha256: the checksum of the file in lower-case hexadecimal digits, at least the first 8 of them. A file that is
+            there already must have it, too, or else is replaced.
+
+    Raises:
+        WeightsError: the file cannot be downloaded.
+        ValueError: `sha256` is not a checksum.
+    """
+    if not re.fullmatch("[0-9a-f]{8,64}", sha256):
+        raise ValueError(f"sha256={sha256!r}: give at least its first 8 hexadecimal digits, in lower case")
+    file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+    if offline():
         raise WeightsError(
-            f"{path} holds no network together with its labels and its preprocessing ({_line(error)}). {remedy}."
+            f"{file.name} is not in this repository; VIDEO_RESNET_OFFLINE=1 forbids downloads. Unset it."
+        )
+    timeout = socket.getdefaulttimeout()
+    try:
+        if file.exists() and checksum(file).startswith(sha256):
+            return file
+        print(f"Downloading {url} to {file}", file=sys.stderr)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        socket.setdefaulttimeout(_TIMEOUT)  # torch.hub would wait for a silent server for ever
+        torch.hub.download_url_to_file(url, str(file), sha256)
+    except Exception as error:  # of the connection, the server, the disk or the checksum
+        raise WeightsError(
+            f"{file.name} could not be downloaded from {url} ({_first_line(error)}): try again, or download it by hand and "
+            f"save it as {file} (its SHA-256 begins with {sha256[:8]}; TORCH_HOME can name another folder)."
+        ) from error
+    finally:
+        socket.setdefaulttimeout(timeout)
+    return file
+
+
+def checksum(file: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file in hexadecimal digits."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def offline() -> bool:
+    """Whether the environment variable VIDEO_RESNET_OFFLINE forbids downloads."""
+    return os.environ.get("VIDEO_RESNET_OFFLINE", "0") not in ("", "0")
+
+
+def _load_saved(path):
+    """Read a file that `save` wrote."""
+    saved = load_checkpoint(path)
+    try:
+        about = {name: saved[name] for name in _SAVED}
+        labels, state = saved["labels"] and tuple(saved["labels"]), saved["state"]
+        num_classes = len(state["fc.bias"] if labels is None else labels)
+        network = create_model(num_classes, **about["architecture"])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path} holds no network together with its labels and its preprocessing ({_first_line(error)}). "
+            "Choose a file that helpers.weights.save or python -m helpers.training has written."
         ) from error
     _fill(network, state, path, about["architecture"]["network"])
     preprocess = functools.partial(transforms.preprocess, crop_size=about["crop_size"])
     return Pretrained(os.fspath(path), network, labels, preprocess, **about)
 
 
+def _load_stickfigures():
+    report = json.loads((ASSETS / "stickfigures.json").read_text(encoding="utf-8"))
+    architecture = dict(network="r2plus1d_18", width=report["width"], paper_widths=False, eps=1e-5)
+    network = create_model(len(report["labels"]), **architecture)
+    network.load_state_dict(load_checkpoint(ASSETS / "stickfigures.pt"))  # float16 on disk, copied into float32
+    trained_on = f"Trained on {report['training_clips']:,} synthetic clips of stick figures, and on nothing else."
+    score = f"{report['accuracy_stored']:.1%} of {report['test_clips']} test clips correctly classified."
+    about = dict(frames=16, fps=15.0, trained_on=trained_on, score=score, architecture=architecture)
+    return Pretrained("stickfigures", network, tuple(report["labels"]), transforms.preprocess, **about)
+
+
 def _fill(network, state, file, name):
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{file} does not fit {name}: {_line(error)}") from error
+        raise WeightsError(f"{file} does not fit {name}: {_first_line(error)}") from error
 
 
-def read(file):
-    """What torch.save has written to a file, tensors and plain values only, on the CPU.
-
-    Raises:
-        WeightsError: the file cannot be read, or not safely.
-    """
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # says how to open it all the same, and should not
-        reason = "it holds more than tensors, or something else. Do not open it in another way"
-        raise WeightsError(f"{file} cannot be read safely: {reason}.") from error
-    except Exception as error:  # a file with the right checksum that torch cannot read
-        raise WeightsError(f"{file} cannot be read by torch {torch.__version__}: {_line(error)}") from error
-
-
-def _line(error):
+def _first_line(error):
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _stickfigures():
-    report = json.loads((ASSETS / "stickfigures.json").read_text(encoding="utf-8"))
-    architecture = dict(network="r2plus1d_18", width=report["width"], paper_widths=False, eps=1e-5)
-    network = build(len(report["labels"]), **architecture)
-    network.load_state_dict(read(ASSETS / "stickfigures.pt"))  # half precision on disk, copied into float32
-    return Pretrained(
-        name="stickfigures",
-        network=network,
-        labels=tuple(report["labels"]),
-        preprocess=transforms.preprocess,
-        frames=16,
-        fps=15.0,
-        trained_on=f"Trained on {report['training_clips']:,} drawn clips of stick figures, and on nothing else.",
-        score=f"{report['accuracy_stored']:.1%} of {report['test_clips']} other drawn clips right.",
-        architecture=architecture,
-    )
+@dataclass(frozen=True)
+class Source:
+    """Where published weights come from, and what they need. The name of the file ends in digits of its checksum."""
 
-
-class Source(NamedTuple):
-    """Where weights come from, and what they need."""
-
-    network: str  #: its builder in `networks.NETWORKS`
-    address: str
-    classes: int
-    labels: tuple[str, ...] | None
-    frames: int
-    fps: float
+    network: str  #: the name of its builder in `networks.NETWORKS`
+    url: str
     trained_on: str
     score: str
+    num_classes: int = 400
+    frames: int = 16
+    fps: float = 15.0
     paper_widths: bool = False
     eps: float = 1e-5  #: of the batch norms
 
     @property
-    def sha256(self):
-        """The digits of the checksum that end the file's name, by the custom of torch.hub."""
-        return Path(self.address).stem.rpartition("-")[2]
+    def sha256(self) -> str:
+        """The first digits of the file's checksum."""
+        return Path(self.url).stem.rpartition("-")[2]
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The 400 actions of Kinetics-400, as torchvision lists them; None for other classes: nobody has published them."""
+        if self.num_classes != 400:
+            return None
+        from torchvision.models.video import R2Plus1D_18_Weights  # takes seconds to import
+
+        return tuple(R2Plus1D_18_Weights.KINETICS400_V1.meta["categories"])
 
 
-def _torchvision(network, published):
-    """What torchvision tells about its weights."""
-    meta = published.meta
-    score = meta["_metrics"]["Kinetics-400"]["acc@1"]
-    return Source(
-        network=network,
-        address=published.url,
-        classes=len(meta["categories"]),
-        labels=tuple(meta["categories"]),
-        frames=16,
-        fps=15.0,
-        trained_on="Trained on Kinetics-400: web videos of 400 human actions.",
-        score=f"Published: {score:.1f} % of the validation videos right, five clips a video.",
-    )
+def _torchvision(network, file, accuracy):
+    """torchvision's weights; a test compares URL and accuracy with its own table."""
+    score = f"Published accuracy: {accuracy} % of the validation videos, five clips a video."
+    url = f"https://download.pytorch.org/models/{file}.pth"
+    return Source(network, url, "Trained on Kinetics-400: web videos of 400 human actions.", score)
 
 
-def _ig65m(file, frames, classes, score=None):
-    """R(2+1)D-34 as github.com/moabitcoin/ig65m-pytorch has converted it; widths, eps and addresses as in ig65m/models.py.
+def _ig65m(file, frames, num_classes=400, accuracy=None):
+    """R(2+1)D-34 as converted by github.com/moabitcoin/ig65m-pytorch, ig65m/models.py; we have not tried the real files.
 
-    Not tried here with the real files. Two things are choices: frames are taken at 30 a second, where that project takes
-    every frame of a file; and they are resized to 128 x 171, as in the paper, where it keeps their shape.
+    Two choices are ours: 30 frames a second, where that project takes every frame, and frames of 128 x 171 as in the paper,
+    where it keeps their shape. The accuracies are from facebookresearch/VMZ, c2/tutorials/model_zoo.md.
     """
-    tuned = score is not None
-    trained_on = "Trained on IG-65M: 65 million public videos and their hashtags"
-    return Source(
-        network="r2plus1d_34",
-        address=f"https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0/{file}.pth",
-        classes=classes,
-        labels=tuple(R2Plus1D_18_Weights.KINETICS400_V1.meta["categories"]) if tuned else None,
-        frames=frames,
-        fps=30.0,
-        trained_on=f"{trained_on}, then on Kinetics-400." if tuned else f"{trained_on}, and on nothing else.",
-        score=f"Published for the original: {score:.1f} % of the validation videos right."
-        if tuned
-        else "Good for features.",
-        paper_widths=True,
-        eps=1e-3,
+    url = f"https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0/{file}.pth"
+    then = "then on Kinetics-400" if accuracy else "and on nothing else"
+    trained_on = f"Trained on IG-65M: 65 million public videos and their hashtags, {then}."
+    score = (
+        f"Published accuracy of the original: {accuracy} % of the validation videos."
+        if accuracy
+        else "Good for features."
     )
+    return Source("r2plus1d_34", url, trained_on, score, num_classes, frames, fps=30.0, paper_widths=True, eps=1e-3)
 
 
-SOURCES = {
-    "kinetics400": _torchvision("r2plus1d_18", R2Plus1D_18_Weights.KINETICS400_V1),
-    "kinetics400-mc3_18": _torchvision("mc3_18", MC3_18_Weights.KINETICS400_V1),
-    "kinetics400-r3d_18": _torchvision("r3d_18", R3D_18_Weights.KINETICS400_V1),
-    # The scores are those of facebookresearch/VMZ, c2/tutorials/model_zoo.md.
-    "ig65m-kinetics400-8": _ig65m("r2plus1d_34_clip8_ft_kinetics_from_ig65m-0aa0550b", 8, 400, 74.9),
-    "ig65m-kinetics400-32": _ig65m("r2plus1d_34_clip32_ft_kinetics_from_ig65m-ade133f1", 32, 400, 80.0),
+SOURCES: dict[str, Source] = {
+    # torchvision's, for 400 actions of people: 120, 45 and 127 MB
+    "kinetics400": _torchvision("r2plus1d_18", "r2plus1d_18-91a641e6", 67.5),
+    "kinetics400-mc3_18": _torchvision("mc3_18", "mc3_18-a90a0ba3", 64.0),
+    "kinetics400-r3d_18": _torchvision("r3d_18", "r3d_18-b3b3357e", 63.2),
+    # trained on 65 million videos and then on Kinetics-400, for clips of 8 and of 32 frames: 255 MB each
+    "ig65m-kinetics400-8": _ig65m("r2plus1d_34_clip8_ft_kinetics_from_ig65m-0aa0550b", 8, accuracy=74.9),
+    "ig65m-kinetics400-32": _ig65m("r2plus1d_34_clip32_ft_kinetics_from_ig65m-ade133f1", 32, accuracy=80.0),
+    # the same before Kinetics-400: without labels, good for features (`classify.extract_features`)
     "ig65m-8": _ig65m("r2plus1d_34_clip8_ig65m_from_scratch-9bae36ae", 8, 487),
     "ig65m-32": _ig65m("r2plus1d_34_clip32_ig65m_from_scratch-449a7af9", 32, 359),
 }

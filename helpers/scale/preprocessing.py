@@ -54,7 +54,7 @@ class Shrink:
     def _square(self, plane, height, width, k):
         """The middle of a plane in which each value stands for k by k pixels."""
         values = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-        rows, columns = transforms.resized(self.crop_size)
+        rows, columns = transforms.resized_size(self.crop_size)
         upper, lower, share = (v[:, None] for v in neighbours(height, rows, self.crop_size))
         lines = values[upper[:, 0] // k] * (1 - share) + values[lower[:, 0] // k] * share  # (side, width of the plane)
         left, right, share = neighbours(width, columns, self.crop_size)

@@ -49,7 +49,7 @@ def long_way(planes, side, red, blue, full):
         ]
     )
     assert rgb.min() > 0 and rgb.max() < 255
-    scaled = F.interpolate(rgb[None], transforms.resized(side), mode="bilinear", align_corners=False)[0]
+    scaled = F.interpolate(rgb[None], transforms.resized_size(side), mode="bilinear", align_corners=False)[0]
     top, left = (round((length - side) / 2) for length in scaled.shape[1:])
     square = scaled[:, top : top + side, left : left + side] / 255
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (transforms.MEAN, transforms.STD))
