@@ -1,7 +1,7 @@
 """From a video file to predictions. Built in notebook 07; the command is `python -m helpers.classify FILE...`.
 
-`predict_video` is the short way. What it does, in order: `video.read_clips` decodes clips, `Pretrained.preprocess`
-prepares them, the network gives logits, their softmax is averaged over the clips, and `top_k` names the largest.
+What `predict_video` does, in order: `video.read_clips` decodes clips, `Pretrained.preprocess` prepares them, the network
+gives logits, the mean of their softmax over the clips gives the video's probabilities, and `top_k` names the largest.
 """
 
 import argparse
@@ -17,35 +17,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from os import PathLike
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from helpers import video, weights
+from helpers.weights import Pretrained
 
-__all__ = [
-    "Prediction",
-    "Segment",
-    "VideoClassifier",
-    "ahead",
-    "average_probs",
-    "device_name",
-    "evaluate_torchvision_protocol",
-    "extract_features",
-    "get_device",
-    "main",
-    "median_time",
-    "mps_convolves",
-    "predict_clips",
-    "predict_stream",
-    "predict_video",
-    "segments",
-    "top_k",
-]
+__all__ = (
+    "PRECISIONS Prediction Segment VideoClassifier ahead at_least_one average_probs device_name "
+    "evaluate_torchvision_protocol extract_features get_device main median_time mps_convolves named_device "
+    "predict_clips predict_stream predict_video segments top_k"
+).split()
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+Path = str | os.PathLike
 Device = torch.device | str | None
 
 
@@ -60,7 +47,7 @@ class Prediction(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A part of a video in which one label is the best."""
+    """A part of a video in which the same label has the largest probability."""
 
     start: float  #: seconds
     end: float
@@ -72,7 +59,7 @@ class Segment(NamedTuple):
 
 
 def get_device() -> torch.device:
-    """The device that the variable VIDEO_RESNET_DEVICE names; without it the GPU if it can run 3D convolutions, else the CPU."""
+    """The device that the variable VIDEO_RESNET_DEVICE names; without it a GPU that runs 3D convolutions, else the CPU."""
     if name := os.environ.get("VIDEO_RESNET_DEVICE"):
         return torch.device(name)
     gpu = torch.accelerator.current_accelerator(check_available=True)
@@ -84,20 +71,14 @@ def get_device() -> torch.device:
 def mps_convolves() -> bool:
     """Whether the Apple GPU of this machine can run 3D convolutions; prints a sentence if it cannot."""
     try:
-        return _convolves("mps")
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        print(f"The Apple GPU cannot run 3D convolutions here, so the CPU is used, which is slower: {reason}", file=sys.stderr)
+        return bool(named_device("mps"))
+    except argparse.ArgumentTypeError as error:
+        print(f"{error} Going on with the CPU, which is slower.", file=sys.stderr)
         return False
 
 
-def _convolves(device: Device) -> bool:
-    x = torch.ones(1, 1, 1, 1, 1, device=device)
-    return nn.functional.conv3d(x, x).item() == 1
-
-
-def device_name(device: torch.device | str) -> str:
-    """The maker's name of a device; for the CPU also how many of its threads torch uses."""
+def device_name(device: Device) -> str:
+    """What the maker calls a device; for the CPU also how many threads torch uses."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -111,14 +92,8 @@ def device_name(device: torch.device | str) -> str:
     return f"{name}, {torch.get_num_threads()} threads"
 
 
-def median_time(function: Callable[[], Any], device: torch.device | str, repeats: int = 5) -> float:
-    """The median of the seconds that a function takes, after one call that does not count.
-
-    Args:
-        function: without arguments.
-        device: on which it computes. A GPU returns before it has finished, so the clock waits for it.
-        repeats: how many calls are measured.
-    """
+def median_time(function: Callable, device: Device, repeats: int = 5) -> float:
+    """The median of the seconds that a function without arguments takes on a device; one more call comes first."""
     taken = []
     for _ in range(repeats + 1):
         _wait_for(device)
@@ -129,7 +104,8 @@ def median_time(function: Callable[[], Any], device: torch.device | str, repeats
     return statistics.median(taken[1:])
 
 
-def _wait_for(device: torch.device | str) -> None:
+def _wait_for(device: Device) -> None:
+    """A GPU returns before it has finished; let it finish."""
     if torch.device(device).type != "cpu":
         torch.accelerator.synchronize(device)
 
@@ -144,7 +120,7 @@ def ahead(items: Iterable) -> Iterator:
             yield item
 
 
-def _batches(clips: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
+def _batches(clips: Iterable[Tensor], size: int) -> Iterator[Tensor]:
     """Batches (B, 3, T, H, W) of at most `size` clips. The clips before a damaged place come before the error."""
     clips, error = iter(clips), None
     while error is None:
@@ -160,27 +136,24 @@ def _batches(clips: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]
     raise error
 
 
-def _outputs(network: nn.Module, clips: Iterable, device: Device, dtype: torch.dtype) -> Iterator[torch.Tensor]:
-    """For each preprocessed clip (3, T, H, W) what the network gives, float32 on the CPU; the next one is made meanwhile."""
+def _outputs(network: nn.Module, clips: Iterable[Tensor], device: Device, dtype: torch.dtype) -> Iterator[Tensor]:
+    """What the network gives for each preprocessed clip (3, T, H, W), float32 on the CPU."""
     device = torch.device(device or get_device())
     network = network.to(device)
-    for x in _batches(ahead(clips), 1 if device.type == "cpu" else 8):  # a CPU is no faster with more clips at once
+    for x in _batches(ahead(clips), 1 if device.type == "cpu" else 8):  # a CPU is no faster with several at once
         with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             outputs = network(x.to(device)).float().cpu()
         yield from outputs
 
 
 def predict_clips(
-    pretrained: weights.Pretrained,
-    clips: Iterable[torch.Tensor],
-    device: Device = None,
-    dtype: torch.dtype = torch.float32,
-) -> Iterator[torch.Tensor]:
-    """For each clip the softmax of the network's logits.
+    pretrained: Pretrained, clips: Iterable[Tensor], device: Device = None, dtype: torch.dtype = torch.float32
+) -> Iterator[Tensor]:
+    """For each clip the softmax of the network's logits; while one is computed, the next is decoded.
 
     Args:
         pretrained: its network is moved to the device.
-        clips: of uint8 frames (T, H, W, 3); at most ten of them are in memory, on a CPU two.
+        clips: of uint8 frames (T, H, W, 3); they are not all kept.
         device: by default that of `get_device`.
         dtype: torch.bfloat16 and torch.float16 compute in reduced precision, by autocast.
 
@@ -192,16 +165,13 @@ def predict_clips(
 
 
 def average_probs(
-    pretrained: weights.Pretrained,
-    clips: Iterable[torch.Tensor],
-    device: Device = None,
-    dtype: torch.dtype = torch.float32,
-) -> torch.Tensor:
+    pretrained: Pretrained, clips: Iterable[Tensor], device: Device = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """The mean of `predict_clips` over the clips of a video, (labels,); the arguments are the same."""
     return torch.stack(list(predict_clips(pretrained, clips, device, dtype))).mean(0)
 
 
-def top_k(probs: torch.Tensor, labels: tuple[str, ...], k: int = 5) -> list[Prediction]:
+def top_k(probs: Tensor, labels: tuple[str, ...], k: int = 5) -> list[Prediction]:
     """The `k` labels with the largest probabilities (labels,), largest first."""
     best = probs.topk(min(k, len(labels)))
     pairs = zip(best.indices.tolist(), best.values.tolist())
@@ -213,92 +183,72 @@ class VideoClassifier:
 
     Args:
         pretrained: its network is moved to the device.
-        clips: how many clips of a video are averaged; they are spread evenly over it.
+        clips: how many clips are averaged; they are spread evenly over the video.
         k: how many predictions.
         device, dtype: as for `predict_clips`.
-        fast: the network is prepared by `scale.inference.optimize_for_inference`, and frames are scaled while they are
-            converted. Probabilities differ in the third digit. See notebook 13.
+        fast: prepare the network by `scale.inference.optimize_for_inference`, and scale frames while they are converted.
+            Probabilities then differ in the third digit. See notebook 13.
 
     Raises:
         ValueError: the weights have no labels.
     """
 
     def __init__(
-        self,
-        pretrained: weights.Pretrained,
-        clips: int = 5,
-        k: int = 5,
-        device: Device = None,
-        dtype: torch.dtype = torch.float32,
-        fast: bool = False,
-    ) -> None:
+        self, pretrained: Pretrained, clips: int = 5, k: int = 5, device: Device = None,
+        dtype: torch.dtype = torch.float32, fast: bool = False,
+    ) -> None:  # fmt: skip
         _require_labels(pretrained)
         self.pretrained, self.clips, self.k = pretrained, clips, k
-        self.device, self.dtype, self._read_clips = torch.device(device or get_device()), dtype, video.read_clips
+        self.device, self.dtype, self.read_clips = torch.device(device or get_device()), dtype, video.read_clips
         if fast:
             from helpers.scale import inference, preprocessing
 
             size = (3, pretrained.frames, pretrained.crop_size, pretrained.crop_size)
             network = inference.optimize_for_inference(pretrained.network.to(self.device), dtype, size)
             self.pretrained = dataclasses.replace(pretrained, network=network, preprocess=lambda clip: clip)
-            self.dtype = torch.float32  # of what the prepared network takes and gives
-            self._read_clips = functools.partial(preprocessing.read_clips, crop_size=pretrained.crop_size)
+            self.dtype = torch.float32  # the prepared network takes and gives it, whatever it computes in
+            self.read_clips = functools.partial(preprocessing.read_clips, crop_size=pretrained.crop_size)
 
-    def __call__(self, path: str | PathLike) -> list[Prediction]:
+    def __call__(self, path: Path) -> list[Prediction]:
         """The predictions for a video, best first. Raises video.VideoError: the file cannot be read."""
         return self.predict(self.read(path))
 
-    def read(self, path: str | PathLike) -> Iterator[torch.Tensor]:
-        """The clips of a video, decoded one after another; for whoever decodes and predicts in different places."""
-        return self._read_clips(path, self.clips, self.pretrained.frames, self.pretrained.fps)
+    def read(self, path: Path) -> Iterator[Tensor]:
+        """The clips of a video, decoded one after another."""
+        return self.read_clips(path, self.clips, self.pretrained.frames, self.pretrained.fps)
 
-    def predict(self, clips: Iterable[torch.Tensor]) -> list[Prediction]:
-        """The predictions for the clips that `read` gave."""
+    def predict(self, clips: Iterable[Tensor]) -> list[Prediction]:
+        """The predictions for the clips that `read` gave, which a thread may have decoded before."""
         probs = average_probs(self.pretrained, clips, self.device, self.dtype)
         return top_k(probs, self.pretrained.labels, self.k)
 
 
 def predict_video(
-    path: str | PathLike,
-    pretrained: weights.Pretrained,
-    clips: int = 5,
-    k: int = 5,
-    device: Device = None,
-    dtype: torch.dtype = torch.float32,
-    fast: bool = False,
-) -> list[Prediction]:
-    """The predictions for a video, best first; for the arguments and errors see `VideoClassifier`."""
+    path: Path, pretrained: Pretrained, clips: int = 5, k: int = 5, device: Device = None,
+    dtype: torch.dtype = torch.float32, fast: bool = False,
+) -> list[Prediction]:  # fmt: skip
+    """The predictions for a video file, best first; arguments and errors are those of `VideoClassifier`."""
     return VideoClassifier(pretrained, clips, k, device, dtype, fast)(path)
 
 
-def _require_labels(pretrained: weights.Pretrained) -> None:
+def _require_labels(pretrained: Pretrained) -> None:
     if pretrained.labels is None:
-        raise ValueError(
-            f"{pretrained.name} has no labels: nobody has published what its classes are. It is good for features, "
-            "to train a last layer of your own on: classify.extract_features(...)"
-        )
+        remedy = "It is good for features, to train a last layer of your own on: classify.extract_features(...)"
+        raise ValueError(f"{pretrained.name} has no labels: nobody has published what its classes are. {remedy}")
 
 
 def predict_stream(
-    path: str | PathLike,
-    pretrained: weights.Pretrained,
-    step: int = 8,
-    device: Device = None,
-    dtype: torch.dtype = torch.float32,
-) -> Iterator[tuple[float, torch.Tensor]]:
-    """Classify a video of any length clip by clip, in constant memory; it is decoded once.
+    path: Path, pretrained: Pretrained, step: int = 8, device: Device = None, dtype: torch.dtype = torch.float32
+) -> Iterator[tuple[float, Tensor]]:
+    """Classify a video of any length clip by clip, decoded once, in constant memory.
 
     Args:
-        path: a video file.
+        path: a video file. If it is damaged, the clips before that place come before the video.VideoError.
         pretrained, device, dtype: as for `predict_clips`.
         step: a clip begins every so many frames.
 
     Yields:
         The second at which a clip begins, and its probabilities (labels,).
-
-    Raises:
-        video.VideoError: the file cannot be read, or not to its end; what comes before a damaged place is given first.
-        ValueError: the weights have no labels.
     """
     _require_labels(pretrained)
     starts = deque()
@@ -312,45 +262,33 @@ def predict_stream(
         yield starts.popleft(), probs
 
 
-def segments(rows: list[tuple[float, torch.Tensor]], labels: tuple[str, ...], clip_seconds: float) -> list[Segment]:
-    """Join the rows of `predict_stream` where the same label is the best of clips in a row; without gaps.
+def segments(rows: list[tuple[float, Tensor]], labels: tuple[str, ...], clip_seconds: float) -> list[Segment]:
+    """Join the rows of `predict_stream` wherever neighbors agree on the best label; the segments have no gaps.
 
-    Args:
-        rows: pairs of a start in seconds and of probabilities (labels,), in the order of time.
-        labels: what each probability stands for.
-        clip_seconds: how long a clip is. Its label holds around its middle, half way to the middles beside it.
+    The label of a clip, which is so many seconds long, holds around its middle, half way to the middles beside it.
     """
     if not rows:
         return []
     starts = [start for start, _ in rows]
     borders = [0.0, *((a + b + clip_seconds) / 2 for a, b in itertools.pairwise(starts)), starts[-1] + clip_seconds]
-    joined = []
-    for best, group in itertools.groupby(range(len(rows)), key=lambda clip: int(rows[clip][1].argmax())):
-        first, *_, last = group = list(group) * 2
-        mean = statistics.fmean(float(rows[clip][1][best]) for clip in group)
-        joined.append(Segment(borders[first], borders[last + 1], labels[best], mean))
+    joined, clip = [], 0
+    for best, group in itertools.groupby((probs for _, probs in rows), key=lambda probs: int(probs.argmax())):
+        probs = [float(probs[best]) for probs in group]
+        joined.append(Segment(borders[clip], borders[clip + len(probs)], labels[best], statistics.fmean(probs)))
+        clip += len(probs)
     return joined
 
 
 def evaluate_torchvision_protocol(
-    path: str | PathLike, pretrained: weights.Pretrained, device: Device = None, dtype: torch.dtype = torch.float32
-) -> torch.Tensor:
-    """The probabilities (5, labels) of the five clips by which torchvision evaluates; see `video.protocol_clips`.
-
-    The prediction for the video is the largest of their sum. Raises video.VideoError: the file cannot be read.
-    """
+    path: Path, pretrained: Pretrained, device: Device = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Probabilities (5, labels) of torchvision's five clips, see `video.protocol_clips`; it predicts the largest sum."""
     clips = video.protocol_clips(path, 5, pretrained.frames, pretrained.fps)
     return torch.stack(list(predict_clips(pretrained, clips, device, dtype)))
 
 
-def extract_features(
-    pretrained: weights.Pretrained, clips: Iterable[torch.Tensor], device: Device = None
-) -> torch.Tensor:
-    """What global average pooling gives, before the last layer: features (clips, channels), float32 on the CPU.
-
-    Args:
-        pretrained, clips, device: as for `predict_clips`.
-    """
+def extract_features(pretrained: Pretrained, clips: Iterable[Tensor], device: Device = None) -> Tensor:
+    """The output of global average pooling, (clips, channels), for networks of your own; arguments as of `predict_clips`."""
     *body, _ = pretrained.network.children()  # all but the linear layer
     network, clips = nn.Sequential(*body, nn.Flatten()), map(pretrained.preprocess, clips)
     return torch.stack(list(_outputs(network, clips, device, torch.float32)))
@@ -358,25 +296,7 @@ def extract_features(
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; 0 if every file was classified, 1 if some could not be, 2 if it could not begin, 130 if interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.classify", description="Predict the action in video files.")
-    add = parser.add_argument
-    add("files", nargs="+", metavar="FILE", help="a video; with --out a folder of videos")
-    names = f"one of {', '.join(weights.NAMES)}, or a file of your own training"
-    add("--weights", default="stickfigures", help=f"{names}; default: %(default)s")
-    add("--clips", type=at_least_one, default=5, help="clips of a video that are averaged, default: %(default)s")
-    add("--top", type=at_least_one, default=5, help="predictions a video, default: %(default)s")
-    device = os.environ.get("VIDEO_RESNET_DEVICE") or None
-    add("--device", type=named_device, default=device, help="cuda, mps or cpu; default: the first that is there")
-    add("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
-    add("--fast", action="store_true", help="prepare the network first, and scale frames as they are decoded")
-    add("--timeline", action="store_true", help="what happens when, in a video of any length")
-    add("--json", action="store_true", help="one JSON object a line")
-    add("--out", help="for a folder of any size: the file to which a row for each video is added")
-    options = parser.parse_args(arguments)
-    if options.out and (len(options.files) > 1 or options.timeline):
-        parser.error("--out goes with one folder, and not with --timeline")
-    if options.fast and options.timeline:
-        parser.error("--fast does not go with --timeline")
+    options = _options(arguments)
     for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end the run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -393,53 +313,73 @@ def main(arguments: list[str] | None = None) -> int:
         from helpers.scale import folder
 
         return folder.follow(folder.classify_folder(*options.files, options.out, pretrained, *settings), options.out)
-    if options.timeline:
-        key, classify = "segments", functools.partial(_timeline, pretrained=pretrained, options=options)
-    else:
-        key, classify = "predictions", VideoClassifier(pretrained, *settings)
     try:
-        return max([_classify_and_print(file, key, classify, pretrained, options) for file in options.files])
+        if options.timeline:
+            row, classify = dict(weights=pretrained.name), functools.partial(_timeline, pretrained, options)
+        else:
+            row, classify = dict(weights=pretrained.name, clips=options.clips), VideoClassifier(pretrained, *settings)
+        return max([_print_row(file, row, classify, options) for file in options.files])
     except KeyboardInterrupt:
         return 130
 
 
-def _classify_and_print(file: str, key: str, classify: Callable, pretrained, options) -> int:
-    """0, or 1 if the file could not be read."""
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m helpers.classify", description="Predict the action in videos.")
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE", help="a video; with --out a folder of videos")
+    names = f"one of {', '.join(weights.NAMES)}, or a file of your own training"
+    add("--weights", default="stickfigures", help=f"{names}; default: %(default)s")
+    add("--clips", type=at_least_one, default=5, help="clips of a video that are averaged, default: %(default)s")
+    add("--top", type=at_least_one, default=5, help="predictions for a video, default: %(default)s")
+    device = os.environ.get("VIDEO_RESNET_DEVICE") or None  # checked here, so that a wrong one gives a sentence, too
+    add("--device", type=named_device, default=device, help="cuda, mps or cpu; default: the first that is there")
+    add("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
+    add("--fast", action="store_true", help="prepare the network first, and scale frames as they are decoded")
+    add("--timeline", action="store_true", help="what happens when, in a video of any length")
+    add("--json", action="store_true", help="one JSON object a line")
+    add("--out", help="for a folder of any size: the file to which a row for each video is added")
+    options = parser.parse_args(arguments)
+    if options.out and (len(options.files) > 1 or options.timeline):
+        parser.error("--out goes with one folder, and not with --timeline")
+    if options.fast and options.timeline:
+        parser.error("--fast does not go with --timeline")
+    return options
+
+
+def _print_row(file: str, row: dict, classify: Callable, options: argparse.Namespace) -> int:
+    """Classify a file and print what comes of it; 1 if it cannot be read."""
+    error, results = None, []
     try:
         results = classify(file)
-    except video.VideoError as error:
-        if options.json:
-            print(json.dumps(dict(file=file, error=str(error))), flush=True)
-        else:
-            print(f"\n{error}", file=sys.stderr, flush=True)
-        return 1
+    except video.VideoError as unreadable:
+        error = unreadable
     if options.json:
-        row = dict(file=file, weights=pretrained.name) | (dict(clips=options.clips) if key == "predictions" else {})
-        print(json.dumps(row | {key: [result._asdict() for result in results]}), flush=True)
-    else:
+        key = "segments" if options.timeline else "predictions"
+        row = row | ({key: [result._asdict() for result in results]} if error is None else dict(error=str(error)))
+        print(json.dumps(dict(file=file) | row), flush=True)
+    elif error is None:
         print(f"\n{file}", *results, sep="\n", flush=True)
-    return 0
+    else:
+        print(f"\n{error}", file=sys.stderr, flush=True)
+    return int(error is not None)
 
 
-def _timeline(file: str, pretrained, options) -> list[Segment]:
+def _timeline(pretrained: Pretrained, options: argparse.Namespace, file: str) -> list[Segment]:
     from tqdm import tqdm
 
-    seconds, dtype = video.probe(file).seconds, getattr(torch, options.precision)
-    rows = []
-    with tqdm(total=round(seconds), unit="s", disable=None) as bar:
-        for start, probs in predict_stream(file, pretrained, device=options.device, dtype=dtype):
-            rows.append((start, probs))
-            bar.update(int(start) - bar.n)
-    return segments(rows, pretrained.labels, pretrained.frames / pretrained.fps)
+    count, seconds = video.probe(file).seconds * pretrained.fps // 8, pretrained.frames / pretrained.fps
+    clips = predict_stream(file, pretrained, 8, options.device, getattr(torch, options.precision))
+    return segments(list(tqdm(clips, file, count, unit="clip", disable=None)), pretrained.labels, seconds)
 
 
 def named_device(text: str) -> torch.device:
-    """The torch.device of this name, for argparse, which reports a device that cannot be used here."""
+    """The torch.device of this name, for argparse, which reports one that cannot be used here."""
     try:
-        assert _convolves(text)
+        x = torch.ones(1, 1, 1, 1, 1, device=text)
+        nn.functional.conv3d(x, x).item()
     except Exception as error:  # every backend has its own kind of error
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise argparse.ArgumentTypeError(f"{text} cannot be used here: {reason}") from None
+        raise argparse.ArgumentTypeError(f"{text} cannot be used here: {reason.rstrip('.')}.") from None
     return torch.device(text)
 
 

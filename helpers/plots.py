@@ -228,8 +228,8 @@ def scatter(panels: Sequence[Mapping], looks: Mapping[str, Mapping] = {}, column
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, number, title=panel["title"])
         for k, (name, (x, y)) in enumerate(panel["points"].items()):
-            default = dict(marker=MARKERS[k % len(MARKERS)], color=INK)
-            axes.plot(x, y, label=name, ls="", ms=7, **default | dict(looks.get(name, {})))
+            look = dict(marker=MARKERS[k % len(MARKERS)], color=INK, ms=7) | looks.get(name, {})
+            axes.plot(x, y, label=name, ls="", **look)
         axes.set(xlabel=panel["xlabel"], ylabel=panel["ylabel"])
         axes.margins(0.1)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=10)

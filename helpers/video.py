@@ -8,7 +8,6 @@ ValueError for numbers that make no clip, such as `fps=0`.
 """
 
 import contextlib
-import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,10 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = [
-    "VideoError", "VideoInfo", "middle_start", "probe", "protocol_clips", "read_clip", "read_clips",
-    "read_middle_clip", "stream_clips", "write_video",
-]  # fmt: skip
+__all__ = ["VideoError", "VideoInfo", "middle_start", "probe", "protocol_clips", "read_clip", "read_clips",
+           "read_middle_clip", "stream_clips", "write_video"]  # fmt: skip
 
 Path = str | os.PathLike[str]
 Convert = Callable[[av.VideoFrame, Callable[[], np.ndarray]], np.ndarray]  # see `read_clips`
@@ -66,9 +63,8 @@ def read_clip(path: Path, start: float = 0.0, frames: int = 16, fps: float = 15.
 
     Args:
         path: a video file of any format that FFmpeg reads.
-        start: where the clip begins, in seconds from the first frame. VideoError if the video is over by then.
-        frames: how many frames.
-        fps: the frame rate of the clip. The frame rate of the file may be any other.
+        start: seconds from the first frame. VideoError if the video is over by then.
+        frames, fps: how many frames, and their frame rate. The frame rate of the file may be any other.
 
     Returns:
         uint8 (frames, H, W, 3), RGB, turned upright if the file says how the camera was held.
@@ -85,21 +81,19 @@ def read_middle_clip(path: Path, frames: int = 16, fps: float = 15.0) -> tuple[V
 
 
 def middle_start(seconds: float, frames: int = 16, fps: float = 15.0) -> float:
-    """The second at which the clip in the middle of a video begins; 0 if the video is shorter than a clip."""
+    """The second at which the clip in the middle of a video starts; 0 if the video is shorter than a clip."""
+    _check_positive(frames=frames, fps=fps)
     return max(0.0, (seconds - frames / fps) / 2)
 
 
 def read_clips(
     path: Path, clips: int = 5, frames: int = 16, fps: float = 15.0, convert: Convert | None = None
 ) -> Iterator[Tensor]:
-    """Decode several clips, one at a time, spread evenly from the beginning of a video to its end.
+    """Decode `clips` clips, one at a time, spread evenly from the beginning of a video to its end.
 
-    The clips overlap if the video is shorter than all of them together. If it is shorter than one clip, all are the same.
-
-    Args:
-        path, frames, fps: as for `read_clip`; the clips are like its clip.
-        convert: makes another array of a frame than the RGB picture; see `scale.preprocessing.Shrink`. It is called with
-            the `av.VideoFrame` and with a function that returns the upright picture (H, W, 3).
+    They are as of `read_clip`. They overlap if the video is shorter than all of them together, and are all the same if it
+    is shorter than one. `convert` makes another array of a frame than its RGB picture: it is called with the
+    `av.VideoFrame` and with a function that returns the upright picture (H, W, 3); see `scale.preprocessing.Shrink`.
     """
     _check_positive(clips=clips, frames=frames, fps=fps)
     with contextlib.closing(_Reader(path, convert)) as reader:
@@ -117,8 +111,7 @@ def protocol_clips(path: Path, clips: int = 5, frames: int = 16, fps: float = 15
     """
     _check_positive(clips=clips, frames=frames, fps=fps)
     with contextlib.closing(_Reader(path)) as reader:
-        # Then torchvision takes every k-th frame, the first one included.
-        divides = reader.fps() % Fraction(fps) == 0
+        divides = reader.fps % Fraction(fps) == 0  # then torchvision takes every k-th frame, the first one included
         count = reader.seconds() * fps
         starts = max(1, int(np.ceil(count - 1e-6) if divides else count + 1e-6) - frames + 1)
         for start in np.linspace(0, starts - 1, clips).astype(int).tolist():
@@ -130,39 +123,36 @@ def stream_clips(
 ) -> Iterator[tuple[float, Tensor]]:
     """Decode a video of any length once, from its beginning to its end, and cut it into clips.
 
-    Args:
-        path, frames, fps: as for `read_clip`.
-        step: frames from the start of a clip to the start of the next, by default `frames`. The last one ends the video.
+    From the start of a clip to the start of the next there are `step` frames, by default `frames`; the last clip ends with
+    the video. A damaged video gives the clips before the damage, then a VideoError. Only one clip is kept in memory.
 
     Yields:
-        The second at which a clip starts, and the clip as of `read_clip`. Only one is kept in memory. A video shorter
-        than a clip gives one that repeats its last frame. The clips before a damage come before the VideoError.
+        The second at which a clip starts, and the clip as of `read_clip`.
     """
     step = frames if step is None else step
     _check_positive(step=step, frames=frames, fps=fps)
     fps = Fraction(fps).limit_denominator(10**6)
-    recent, covered = deque(maxlen=frames), 0  # covered: how many frames the clips so far reach over
+    recent, count, covered = deque(maxlen=frames), 0, 0  # covered: how many frames the clips so far reach over
     with contextlib.closing(_Reader(path)) as reader:
-        for k in itertools.count():
-            if reader.play_until(k / fps):
-                break
+        while not reader.play_until(count / fps):
             recent.append(reader.picture())
-            if k + 1 >= frames and (k + 1 - frames) % step == 0:
-                yield float((k + 1 - frames) / fps), torch.from_numpy(np.stack(recent))
-                covered = k + 1
-        if covered < k:
+            count += 1
+            if count >= frames and (count - frames) % step == 0:
+                yield float((count - frames) / fps), torch.from_numpy(np.stack(recent))
+                covered = count
+        if covered < count:
             recent.extend([recent[-1]] * (frames - len(recent)))
-            yield float(max(0, k - frames) / fps), torch.from_numpy(np.stack(recent))
+            yield float(max(0, count - frames) / fps), torch.from_numpy(np.stack(recent))
 
 
 def write_video(path: Path, frames: Tensor | np.ndarray, fps: float = 15.0, quality: int = 20) -> None:
-    """Encode frames as H.264, in the container that the name of the file asks for, such as mp4.
+    """Encode frames, uint8 (T, H, W, 3), RGB, as H.264, in the container that the name of the file asks for, such as mp4.
 
-    Args:
-        path: an existing file is replaced. VideoError if it cannot be written.
-        frames: uint8 (T, H, W, 3), RGB; H and W even, as H.264 needs them. ValueError for others.
-        fps: the frame rate.
-        quality: the constant rate factor of x264, 0 to 51. Lower is better and larger.
+    An existing file is replaced. `quality` is the constant rate factor of x264, 0 to 51; lower is better and larger.
+
+    Raises:
+        VideoError: the file cannot be written.
+        ValueError: frames of another shape or type, or of an odd size, which H.264 cannot hold.
     """
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
@@ -204,10 +194,7 @@ class _Reader:
 
     def info(self) -> VideoInfo:
         height, width = self._rgb().shape[:2]
-        return VideoInfo(width, height, float(self.fps()), self.seconds(), self.stream.codec_context.name)
-
-    def fps(self) -> Fraction:
-        return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+        return VideoInfo(width, height, float(self.fps), self.seconds(), self.stream.codec_context.name)
 
     def seconds(self) -> float:
         """The length of the video: as the file states it, or else up to the end of its last packet."""
@@ -244,17 +231,17 @@ class _Reader:
             raise VideoError(self.path, "holds no video", "Name a file with pictures that move")
         self.stream = streams[0]
         self.stream.thread_type = "AUTO"
+        self.fps = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
         self.tick = self.stream.time_base
         # Matroska rounds the times of frames to whole milliseconds: half of one early is in time.
         self.slack = self.tick / 2 if self.tick <= Fraction(1, 1000) else 0
-        self.zero = Fraction(0)
+        self.zero = Fraction(0)  # the time of the first frame, as soon as it is known
         self._start_decoding()
         if self.shown is None:
             raise VideoError(self.path, "holds no frame that can be decoded", "It is damaged or was not copied whole")
         if self.coming is not None and self.coming_time <= self.time:  # the first frame came without a time
-            self.time = self.coming_time - 1 / self.fps()
-        self.zero = self.time
-        self.time = Fraction(0)
+            self.time = self.coming_time - 1 / self.fps
+        self.zero, self.time = self.time, Fraction(0)
         self.coming_time = None if self.coming is None else self.coming_time - self.zero
 
     def _start_decoding(self) -> None:
@@ -274,7 +261,7 @@ class _Reader:
         # AVI counts its frames in the order of decoding. The decoder sorts them, and then its count is the right one.
         clock = frame.dts if self.container.format.name == "avi" else frame.pts
         if clock is None:  # a bare stream of pictures
-            return frame, Fraction(0) if self.time is None else self.coming_time + 1 / self.fps()
+            return frame, Fraction(0) if self.time is None else self.coming_time + 1 / self.fps
         return frame, clock * self.tick - self.zero
 
     def _damaged(self, error: av.FFmpegError) -> VideoError:
@@ -291,15 +278,13 @@ class _Reader:
         """Be at or before the frame shown at `time`, by the shorter way."""
         if self.time <= time <= self.time + _SKIP_AHEAD:
             return
-        try:
+        with contextlib.suppress(av.FFmpegError, VideoError):
             self.container.seek(int((time + self.zero) / self.tick), stream=self.stream)
             self._start_decoding()
-            arrived = self.shown is not None and self.time <= time + self.slack
-        except (av.FFmpegError, VideoError):
-            arrived = False
-        if not arrived:  # the file has no index, or a wrong one: read it from its beginning
-            self.close()
-            self._open()
+            if self.shown is not None and self.time <= time + self.slack:
+                return
+        self.close()  # the file has no index, or a wrong one: read it from its beginning
+        self._open()
 
     def play_until(self, time: Fraction) -> bool:
         """Show the frame of this time. Returns whether the video is over by then, even its last frame."""
@@ -313,7 +298,7 @@ class _Reader:
 
     def _end(self) -> Fraction:
         """When the frame shown is over; the end of the video if it is the last one."""
-        return self.time + (self.shown.duration * self.tick if self.shown.duration else 1 / self.fps())
+        return self.time + (self.shown.duration * self.tick if self.shown.duration else 1 / self.fps)
 
     def _cut_short(self) -> bool:
         """Whether the file states a length that goes on for long after the last frame."""
@@ -352,7 +337,7 @@ def _measured_length(reader: _Reader) -> Fraction:
             count += packet.size > 0
             if packet.size and packet.pts is not None:
                 end = max(end or 0, packet.pts + (packet.duration or 0))
-    return count / reader.fps() if end is None else end * reader.tick - reader.zero  # None: a bare stream of pictures
+    return count / reader.fps if end is None else end * reader.tick - reader.zero  # None: a bare stream of pictures
 
 
 def _upright(pixels: np.ndarray, matrix: object | None) -> np.ndarray:
@@ -367,7 +352,7 @@ def _upright(pixels: np.ndarray, matrix: object | None) -> np.ndarray:
 
 def _check_positive(**numbers: float) -> None:
     if min(numbers.values()) <= 0:
-        raise ValueError(", ".join(f"{name}={number}" for name, number in numbers.items()) + ": all are above 0")
+        raise ValueError(", ".join(f"{name}={number}" for name, number in numbers.items()) + ": each has to be above 0")
 
 
 def _check_file(path: Path) -> None:

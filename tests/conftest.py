@@ -15,7 +15,6 @@ import av
 import numpy as np
 import pytest
 
-os.environ["VIDEO_RESNET_OFFLINE"] = "1"  # for notebooks' kernels and the processes that tests start, too
 ROOT = Path(__file__).parents[1]
 SERIES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

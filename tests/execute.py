@@ -1,10 +1,10 @@
 """Run notebooks from a fresh start and store their outputs; the one right way, also behind `make notebooks`.
 
     python tests/execute.py                 all of the series
-    python tests/execute.py 08              those whose name begins so
+    python tests/execute.py 07              those whose name begins so
 
-Cells tagged `widget` are stored unexecuted and empty. VIDEO_RESNET_OFFLINE=1 holds, so that what is stored depends on
-neither a network nor a GPU.
+Cells tagged `widget` are stored unexecuted and empty. The environment is that of the tests: offline, on the CPU, with one
+thread, so that what is stored depends on neither a network nor a GPU.
 """
 
 import os
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from limits import ENVIRONMENT
 from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -41,7 +42,7 @@ def execute(path):
 
 
 if __name__ == "__main__":
-    os.environ["VIDEO_RESNET_OFFLINE"] = "1"
+    os.environ.update(ENVIRONMENT)
     for name in sorted(NOTEBOOKS.rglob("*.ipynb")):
         if ".ipynb_checkpoints" not in name.parts and name.name.startswith(tuple(sys.argv[1:]) or ""):
             print(name.relative_to(NOTEBOOKS), flush=True)

@@ -1,25 +1,42 @@
 """The figures, explorers and exercise checks of notebook 03."""
 
+from collections.abc import Callable, Iterable, Sequence
+
 import ipywidgets
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
+from torch import Tensor
 from torch.nn import functional as F
-from torchvision.models.video import resnet as reference
 
 from helpers import plots
-from helpers.lessons.exercises import check, same_layers
+from helpers.lessons.exercises import exercise, require, same_layers
 from helpers.plots import ANSWER, INK, PALE, SPACE, TIME, new_figure
+
+__all__ = [
+    "MOTIONS",
+    "check_as_pair",
+    "check_conv2plus1d",
+    "draw_factorization",
+    "factorization_explorer",
+    "factorization_figure",
+    "motion_kernel",
+    "svd_factorize",
+    "t_x_slices_figure",
+]
 
 MOTIONS = ("still edge", "moving edge", "moving bar", "flicker", "drift")
 
 
-def motion_kernel(motion, speed=1.0, size=7):
-    """A kernel that answers most to one motion; (size, size, size), the same in all rows.
+def motion_kernel(motion: str, speed: float = 1.0, size: int = 7) -> Tensor:
+    """A kernel (size, size, size) that responds most to one motion; it is the same in all rows. Built in notebook 03.
 
     Args:
         motion: one of `MOTIONS`.
-        speed: pixels a frame to the right; for flicker, eighths of a turn a frame; a still edge has none.
+        speed: pixels per frame to the right. For flicker: eighths of a cycle per frame. A still edge ignores it.
         size: odd.
     """
     steps = torch.arange(size) - size // 2.0
@@ -34,36 +51,39 @@ def motion_kernel(motion, speed=1.0, size=7):
     }[motion]
 
 
-def svd_factorize(kernel, filters):
-    """The spatial and temporal halves that come nearest to a kernel with so many middle filters.
+def svd_factorize(kernel: Tensor, midplanes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The spatial and temporal filters that approximate a kernel best. Built in notebook 03.
 
     Args:
         kernel: (T, H, W).
-        filters: at most T.
+        midplanes: how many intermediate channels there are between the two, at most T.
 
     Returns:
-        Patterns in space (filters, H, W), profiles in time (T, filters), and all singular values, largest first. What is
-        left out has the length of the singular values after the first `filters` (Eckart and Young, 1936).
+        Spatial filters (midplanes, H, W), temporal filters (T, midplanes), and all singular values, largest first. The
+        norm of the error is that of the singular values after the first `midplanes` (Eckart and Young, 1936).
     """
     u, values, v = torch.linalg.svd(kernel.flatten(1), full_matrices=False)
-    patterns = v[:filters].view(-1, *kernel.shape[1:])
-    courses = u[:, :filters] * values[:filters]
-    return patterns, courses, values
+    spatial = v[:midplanes].view(-1, *kernel.shape[1:])
+    temporal = u[:, :midplanes] * values[:midplanes]
+    return spatial, temporal, values
 
 
-def t_x_slices(pictures, titles, values=None):
-    """Slices along time side by side, t downwards and x to the right; below each, if given, its singular values.
+@plots.style()
+def t_x_slices_figure(
+    slices: Sequence[ArrayLike], titles: Iterable[str], values: Sequence[ArrayLike] | None = None
+) -> Figure:
+    """Slices along time side by side, t downwards and x to the right.
 
     Args:
-        pictures: arrays (T, X), drawn about zero: dark is negative, light is positive.
+        slices: arrays (T, X), drawn with gray for zero: dark is negative, light is positive.
         titles: a text for each.
-        values: for each picture the singular values of the kernel that it was cut from.
+        values: for each slice the singular values of its kernel, drawn below it.
     """
     figure = new_figure(9.6, 2.5 if values is None else 4.1)
-    rows = 1 if values is None else 2
-    for column, (picture, title) in enumerate(zip(pictures, titles), start=1):
-        axes = figure.add_subplot(rows, len(pictures), column)
-        _signed(axes, np.asarray(picture))
+    rows, columns = 1 if values is None else 2, len(slices)
+    for column, (picture, title) in enumerate(zip(slices, titles), start=1):
+        axes = figure.add_subplot(rows, columns, column)
+        _draw_signed(axes, np.asarray(picture))
         axes.set(xticks=[], yticks=[])
         axes.set_axis_off()
         axes.set_title(title)
@@ -72,16 +92,16 @@ def t_x_slices(pictures, titles, values=None):
         if column == 1:
             axes.text(-0.3, frames / 2, "t", color=TIME, ha="right", va="center")
         if values is not None:
-            below = figure.add_subplot(rows, len(pictures), len(pictures) + column)
-            singular_values(below, values[column - 1])
-            below.set_ylabel("share of the length" if column == 1 else "", fontsize=10)
+            below = figure.add_subplot(rows, columns, columns + column)
+            _draw_singular_values(below, values[column - 1])
+            below.set_ylabel("fraction of the norm" if column == 1 else "", fontsize=10)
     if values is not None:
         figure.supxlabel("number of the singular value", fontsize=10)
     return figure
 
 
-def _signed(axes, picture, left=0, low=0, limit=None):
-    """A picture of values about zero, from black (-limit) through grey to white, with a frame around it."""
+def _draw_signed(axes: Axes, picture: np.ndarray, left=0.0, low=0.0, limit=None) -> None:
+    """Draw values (H, W) from black (-limit) through gray (zero) to white (limit), with a border."""
     height, width = picture.shape
     limit = limit or np.abs(picture).max() or 1
     extent = (left, left + width, low + height, low)
@@ -89,112 +109,105 @@ def _signed(axes, picture, left=0, low=0, limit=None):
     axes.add_patch(Rectangle((left, low), width, height, fill=False, color=INK, lw=0.8, clip_on=False))
 
 
-def singular_values(axes, values, kept=0):
-    """Singular values as shares of their length, largest first; the first `kept` in the colour of an answer."""
-    values = np.asarray(values)
-    shares = values / np.linalg.norm(values)
-    colors = [ANSWER if k < kept else INK for k in range(len(shares))]
-    axes.bar(np.arange(1, len(shares) + 1), shares, color=colors, width=0.7)
-    axes.set(ylim=(0, 1.05), yticks=(0, 1), xticks=np.arange(1, len(shares) + 1))
+def _draw_singular_values(axes: Axes, values: ArrayLike, kept: int = 0) -> None:
+    """Draw singular values as fractions of their norm, largest first; the first `kept` have another color."""
+    fractions = np.asarray(values) / np.linalg.norm(values)
+    numbers = np.arange(1, len(fractions) + 1)
+    axes.bar(numbers, fractions, color=[ANSWER if number <= kept else INK for number in numbers], width=0.7)
+    axes.set(ylim=(0, 1.05), yticks=(0, 1), xticks=numbers)
     axes.tick_params(labelsize=9, length=0)
 
 
-def factorized(kernel, patterns, courses, values):
-    """A kernel, the best that some middle filters make of it, and those filters: patterns in space, profiles in time.
+@plots.style()
+def factorization_figure(kernel: ArrayLike, spatial: ArrayLike, temporal: ArrayLike, values: ArrayLike) -> Figure:
+    """A kernel, its best approximation by some intermediate channels, and their spatial and temporal filters.
 
     Args:
         kernel: (T, H, W).
-        patterns: (filters, H, W); `courses`: (T, filters).
-        values: the singular values of the kernel; filters whose value is nothing are not drawn.
+        spatial: (midplanes, H, W); `temporal`: (T, midplanes).
+        values: the singular values of the kernel. Filters whose value is zero are not drawn.
     """
-    kernel, patterns, courses, values = (np.asarray(array) for array in (kernel, patterns, courses, values))
+    kernel, spatial, temporal, values = (np.asarray(array) for array in (kernel, spatial, temporal, values))
     frames, height, width = kernel.shape
-    again = np.einsum("tm,mhw->thw", courses, patterns)
+    approximation = np.einsum("tm,mhw->thw", temporal, spatial)
     figure = new_figure(9.6, 4.4)
     left, right = figure.subfigures(1, 2, width_ratios=(2.2, 1))
     axes = left.add_subplot()
-    used = sum(values[: len(patterns)] > 1e-5 * values[0])
+    used = sum(values[: len(spatial)] > 1e-5 * values[0])
     rows = (
         (kernel, "the kernel, frame by frame", INK, np.abs(kernel).max()),
-        (again, "its best approximation", INK, np.abs(kernel).max()),
-        (patterns[:used], "middle filters: patterns in space", SPACE, None),
+        (approximation, "its best approximation", INK, np.abs(kernel).max()),
+        (spatial[:used], "spatial filters of the intermediate channels", SPACE, None),
     )
     for row, (pictures, title, color, limit) in enumerate(rows):
         low = row * (height + 4)
         axes.text(0, low - 0.6, title, color=color, fontsize=11)
         for k, picture in enumerate(pictures):
-            _signed(axes, picture, left=k * (width + 1), low=low, limit=limit)
+            _draw_signed(axes, picture, left=k * (width + 1), low=low, limit=limit)
     low = 3 * (height + 4)
-    axes.text(0, low - 0.6, "and profiles in time", color=TIME, fontsize=11)
-    scale = np.abs(courses).max()
-    for k, course in enumerate(courses.T[:used]):
-        along = k * (width + 1) + (np.arange(frames) + 0.5) * width / frames
-        middle = low + height / 2
-        axes.plot((along[0], along[-1]), (middle, middle), color=PALE, lw=1)
-        axes.plot(along, middle - course / scale * height / 2, "o-", color=TIME, lw=1.4, ms=3)
+    axes.text(0, low - 0.6, "their temporal filters", color=TIME, fontsize=11)
+    for k, weights in enumerate(temporal.T[:used]):
+        x = k * (width + 1) + (np.arange(frames) + 0.5) * width / frames
+        y = low + height / 2 * (1 - weights / np.abs(temporal).max())
+        axes.plot((x[0], x[-1]), [low + height / 2] * 2, color=PALE, lw=1)
+        axes.plot(x, y, "o-", color=TIME, lw=1.4, ms=3)
     axes.set(xlim=(-0.3, frames * (width + 1)), ylim=(low + height + 0.5, -3), aspect="equal", xticks=[], yticks=[])
     axes.set_axis_off()
     bars = right.add_subplot()
-    singular_values(bars, values, kept=len(patterns))
+    _draw_singular_values(bars, values, kept=len(spatial))
     bars.set_title("singular values")
-    bars.set_xlabel("middle filters")
-    bars.set_ylabel("share of the length")
+    bars.set_xlabel("intermediate channels")
+    bars.set_ylabel("fraction of the norm")
     return figure
 
 
-def draw_factorization(motion="moving edge", speed=1.0, filters=2):
-    """Show a 7 x 7 x 7 kernel tuned to a motion, and the best that so many middle filters make of it; see `kernels`."""
+def draw_factorization(motion: str = "moving edge", speed: float = 1.0, midplanes: int = 2) -> None:
+    """Show the 7 x 7 x 7 kernel of a motion, and its best approximation by some intermediate channels."""
     kernel = motion_kernel(motion, speed)
-    patterns, courses, values = svd_factorize(kernel, filters)
-    left_out = values[filters:].norm() / values.norm()
-    looks = "looks the same" if left_out < 0.01 else "is blurred" if left_out < 0.5 else "hardly resembles it"
-    made = "one middle filter makes" if filters == 1 else f"{filters} middle filters make"
-    alt = f"The kernel of a {motion}, frame by frame; below it, what {made} of it {looks}. "
-    alt += "Then the filters, and on the right its singular values as bars."
-    plots.show(factorized(kernel, patterns, courses, values), alt)
-    print("singular values, shares of their length:", *(f"{value:.2f}" for value in values.abs() / values.norm()))
-    print(f"filters needed to be exact: {int((values > 1e-5 * values[0]).sum())}")
-    print(f"left out with {filters}: {left_out:.0%}")
+    spatial, temporal, values = svd_factorize(kernel, midplanes)
+    error = values[midplanes:].norm() / values.norm()
+    looks = "looks the same" if error < 0.01 else "is blurred" if error < 0.5 else "hardly resembles it"
+    count = "1 intermediate channel" if midplanes == 1 else f"{midplanes} intermediate channels"
+    alt = f"The kernel of a {motion}, frame by frame. Below it, its approximation by {count} {looks}. "
+    alt += "Then the spatial and temporal filters, and on the right the singular values as bars."
+    plots.show(factorization_figure(kernel, spatial, temporal, values), alt)
+    print("singular values, as fractions of their norm:", *(f"{value:.2f}" for value in values / values.norm()))
+    print(f"intermediate channels needed to be exact: {int((values > 1e-5 * values[0]).sum())}")
+    print(f"relative error with {midplanes}: {error:.0%}")
 
 
-def factorization_explorer():
-    """`draw_factorization` with a control for each of its arguments; `.children` are the controls, in that order."""
+def factorization_explorer() -> ipywidgets.interactive:
+    """`draw_factorization` with a control for each of its arguments; `.children` are the controls, in this order."""
     return ipywidgets.interactive(
         draw_factorization,
         motion=ipywidgets.ToggleButtons(options=MOTIONS, value="moving edge"),
         speed=ipywidgets.FloatSlider(1.0, min=0, max=4, step=0.5, continuous_update=False),
-        filters=ipywidgets.IntSlider(2, 1, 7, continuous_update=False),
+        midplanes=ipywidgets.IntSlider(2, 1, 7, continuous_update=False),
     )
 
 
-def check_conv2plus1d(answer):
-    """Notebook 03: the factorised convolution, a module built from its channels in, out and between, and its stride."""
+@exercise
+def check_conv2plus1d(solution: Callable) -> None:
+    """Notebook 03: the factorized convolution, a module from inplanes, planes, midplanes and stride."""
+    from torchvision.models.video import resnet as reference
 
-    def attempt():
-        clip = torch.randn(2, 4, 5, 9, 8, generator=torch.Generator().manual_seed(0))
-        for stride in (1, 2):
-            same_layers(answer(4, 6, 5, stride), reference.Conv2Plus1D(4, 6, 5, stride), clip)
-
-    return check("conv2plus1d", answer, attempt)
+    clip = torch.randn(2, 4, 5, 9, 8)
+    for stride in (1, 2):
+        same_layers(solution(4, 6, 5, stride), reference.Conv2Plus1D(4, 6, 5, stride), clip)
 
 
-def check_as_pair(answer):
-    """Notebook 03: the nearest pair of a spatial and a temporal convolution to a 3D convolution, nothing between them."""
-
-    def attempt():
-        weight = torch.randn(4, 3, 3, 3, 3, generator=torch.Generator().manual_seed(0))
-        clip = torch.randn(1, 3, 5, 6, 6, generator=torch.Generator().manual_seed(1))
-        values = torch.linalg.svdvals(weight.permute(0, 2, 1, 3, 4).reshape(12, 27))
-        for filters in (12, 5, 1):
-            space, time = answer(weight, filters)
-            shapes = (filters, 3, 1, 3, 3), (4, filters, 3, 1, 1)
-            assert (tuple(space.shape), tuple(time.shape)) == shapes, f"The shapes are {shapes[0]} and {shapes[1]}."
-            whole = torch.einsum("omt,mihw->oithw", time[..., 0, 0], space[:, :, 0])
-            error, best = (whole - weight).norm(), values[filters:].square().sum().sqrt()
-            assert error < best + 1e-3, (
-                f"With {filters} filters {best:.2f} is left out at best, and yours leaves out {error:.2f}."
-            )
-            again = F.conv3d(F.conv3d(clip, space), time)
-            assert torch.allclose(again, F.conv3d(clip, whole), atol=1e-3)
-
-    return check("as_pair", answer, attempt)
+@exercise
+def check_as_pair(solution: Callable) -> None:
+    """Notebook 03: the best pair of a spatial and a temporal convolution for a 3D convolution, nothing between them."""
+    weight, clip = torch.randn(4, 3, 3, 3, 3), torch.randn(1, 3, 5, 6, 6)
+    values = torch.linalg.svdvals(weight.permute(0, 2, 1, 3, 4).reshape(12, 27))
+    for filters in (12, 5, 1):
+        space, time = solution(weight, filters)
+        shapes = (filters, 3, 1, 3, 3), (4, filters, 3, 1, 1)
+        require((tuple(space.shape), tuple(time.shape)) == shapes, f"The shapes are {shapes[0]} and {shapes[1]}.")
+        product = torch.einsum("omt,mihw->oithw", time[..., 0, 0], space[:, :, 0])
+        error, best = (product - weight).norm(), values[filters:].square().sum().sqrt()
+        hint = f"With {filters} filters the norm of the error is {best:.2f} at best, and yours is {error:.2f}."
+        require(bool(error < best + 1e-3), hint)
+        pair = F.conv3d(F.conv3d(clip, space), time)
+        require(torch.allclose(pair, F.conv3d(clip, product), atol=1e-3), "The pair gives other numbers.")

@@ -1,28 +1,36 @@
 """The figures, explorers and exercise checks of notebook 04."""
 
+from collections.abc import Callable, Sequence
+
 import ipywidgets
 import torch
+from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from torch import nn
-from torchvision.models.video import resnet as reference
 
 from helpers import plots
-from helpers.blocks import BasicBlock, Layer, output_size, summary
-from helpers.lessons.exercises import check, same_layers
-from helpers.plots import INK, PALE, SPACE, TIME, _arrow, new_figure
+from helpers.blocks import BasicBlock, output_size, summary
+from helpers.lessons import shape_text
+from helpers.lessons.exercises import exercise, require, same_layers
+from helpers.plots import INK, PALE, SPACE, TIME, draw_arrow, new_figure
+
+__all__ = ["block_calculator", "check_basic_block", "check_places_read", "draw_block", "residual_block_figure"]
+
+STAGES = {"layer1": (64, 64), "layer2": (64, 128), "layer3": (128, 256), "layer4": (256, 512)}  # channels in, out
 
 
-def residual_block(layers, shortcut="identity"):
+@plots.style()
+def residual_block_figure(layers: Sequence[tuple[str, str, str | None]], shortcut: str = "identity") -> Figure:
     """The layers of a residual block from left to right, and the shortcut around them.
 
     Args:
-        layers: for each layer on the straight path a text, the colour of its box, and a text below it or None.
-        shortcut: what is written on the way around.
+        layers: for each layer its text, the color of its box, and a text below it or None.
+        shortcut: the text above the shortcut.
     """
     figure = new_figure(9.6, 2)
     axes = figure.add_subplot()
     x, middle = 0.55, 0.9
-    _arrow(axes, (0, middle), (x, middle))
+    draw_arrow(axes, (0, middle), (x, middle))
     for text, color, below in layers:
         width = 0.95 if color in (SPACE, TIME) else 0.52
         axes.add_patch(Rectangle((x, middle - 0.28), width, 0.56, color=color, lw=0))
@@ -32,15 +40,15 @@ def residual_block(layers, shortcut="identity"):
             axes.text(x + width / 2, middle - 0.42, below, ha="center", va="top", fontsize=9)
         x += width + 0.1
     plus = x + 0.3
-    _arrow(axes, (x - 0.1, middle), (plus - 0.17, middle))
+    draw_arrow(axes, (x - 0.1, middle), (plus - 0.17, middle))
     axes.add_patch(Circle((plus, middle), 0.17, fill=False, color=INK, lw=1.2))
     axes.text(plus, middle, "+", ha="center", va="center", fontsize=13)
-    _arrow(axes, (plus + 0.17, middle), (plus + 0.5, middle))
+    draw_arrow(axes, (plus + 0.17, middle), (plus + 0.5, middle))
     axes.add_patch(Rectangle((plus + 0.5, middle - 0.28), 0.52, 0.56, color=PALE, lw=0))
     axes.text(plus + 0.76, middle, "ReLU", ha="center", va="center", fontsize=9)
-    _arrow(axes, (plus + 1.02, middle), (plus + 1.4, middle))
+    draw_arrow(axes, (plus + 1.02, middle), (plus + 1.4, middle))
     axes.plot((0.25, 0.25, plus, plus), (middle, 1.75, 1.75, 1.3), color=INK, lw=1.2, solid_joinstyle="miter")
-    _arrow(axes, (plus, 1.4), (plus, middle + 0.17))
+    draw_arrow(axes, (plus, 1.4), (plus, middle + 0.17))
     axes.text((plus + 0.25) / 2, 1.8, shortcut, ha="center", va="bottom", fontsize=10)
     axes.set(xlim=(0, plus + 1.4), ylim=(0.2, 2.1), xticks=[], yticks=[], aspect="equal")
     axes.set_axis_off()
@@ -48,14 +56,16 @@ def residual_block(layers, shortcut="identity"):
     return figure
 
 
-STAGES = {"layer1": (64, 64), "layer2": (64, 128), "layer3": (128, 256), "layer4": (256, 512)}  # channels in, out
+def draw_block(stage: str = "layer2", block: str = "first", frames: int = 16, size: int = 112) -> None:
+    """Show shapes and costs of a residual block of R(2+1)D-18, for a clip of `frames` frames of `size` x `size` pixels.
 
-
-def draw_block(stage="layer2", block="first", frames=16, size=112):
-    """Show shapes and costs of a residual block of R(2+1)D-18, for a clip of so many frames of `size` x `size` pixels."""
+    Args:
+        stage: one of `STAGES`.
+        block: "first" or "second" of the stage.
+    """
     inplanes, planes = STAGES[stage]
     stride = 1 if stage == "layer1" or block == "second" else 2
-    halvings = int(stage[-1]) - 1 - (stride == 2)  # of what comes in, by the blocks before this one
+    halvings = int(stage[-1]) - 1 - (stride == 2)  # by the blocks before this one
     frames, size = _halved(frames, halvings), _halved(size, 1 + halvings)
     inplanes = planes if block == "second" else inplanes
     with torch.device("meta"):
@@ -66,34 +76,31 @@ def draw_block(stage="layer2", block="first", frames=16, size=112):
     boxes = []
     for layer in layers:
         if layer.name.startswith("conv"):
-            color = plots.PALE if layer.kernel is None else plots.SPACE if layer.kernel[0] == 1 else plots.TIME
-            text = {"BatchNorm3d": "norm", "ReLU": "ReLU"}.get(layer.kind) or _times(layer.kernel)
-            boxes.append((text, color, _times(layer.output) if layer.kernel else None))
-    shortcut = "identity" if stride == 1 else "1 x 1 x 1 with stride 2, norm"
+            color = PALE if layer.kernel is None else SPACE if layer.kernel[0] == 1 else TIME
+            text = {"BatchNorm3d": "BN", "ReLU": "ReLU"}.get(layer.kind) or shape_text(layer.kernel)
+            boxes.append((text, color, shape_text(layer.output) if layer.kernel else None))
+    shortcut = "identity" if stride == 1 else "1 x 1 x 1 with stride 2, BN"
     alt = f"The {block} block of {stage}: four convolutions in a row, and around them a shortcut, {shortcut}."
-    plots.show(residual_block(boxes, shortcut), alt)
-    print(f"{'in':28}{_times((inplanes, frames, size, size)):>22}")
+    plots.show(residual_block_figure(boxes, shortcut), alt)
+    print(f"{'in':28}{shape_text((inplanes, frames, size, size)):>22}")
     for layer in layers:
         if layer.kernel:
-            print(f"{layer.name:14}{_times(layer.kernel):14}{_times(layer.output):>22}", end="")
+            print(f"{layer.name:14}{shape_text(layer.kernel):14}{shape_text(layer.output):>22}", end="")
             print(f"{layer.parameters:>12,} parameters{layer.multiply_adds / 1e6:>9,.0f} M multiply-adds")
-    parameters, multiply_adds = (sum(getattr(layer, what) for layer in layers) for what in Layer._fields[-2:])
-    print(f"{'with batch norms':50}{parameters:>12,} parameters{multiply_adds / 1e6:>9,.0f} M multiply-adds")
+    parameters = sum(layer.parameters for layer in layers)
+    multiply_adds = sum(layer.multiply_adds for layer in layers)
+    print(f"{'in all, with batch norm':50}{parameters:>12,} parameters{multiply_adds / 1e6:>9,.0f} M multiply-adds")
 
 
-def _halved(n, times):
-    """What is left of `n` after so many strides of 2."""
+def _halved(n: int, times: int) -> int:
+    """The length that is left of `n` after some strides of 2."""
     for _ in range(times):
         n = output_size(n, 3, 2, 1)
     return n
 
 
-def _times(numbers):
-    return " x ".join(map(str, numbers))
-
-
-def block_calculator():
-    """`draw_block` with a control for each of its arguments; `.children` are the controls, in that order."""
+def block_calculator() -> ipywidgets.interactive:
+    """`draw_block` with a control for each of its arguments; `.children` are the controls, in this order."""
     return ipywidgets.interactive(
         draw_block,
         stage=ipywidgets.ToggleButtons(options=list(STAGES), value="layer2"),
@@ -103,34 +110,30 @@ def block_calculator():
     )
 
 
-def check_basic_block(answer):
-    """Notebook 04: the residual block, a module built from its channels in and out and its stride."""
+@exercise
+def check_basic_block(solution: Callable) -> None:
+    """Notebook 04: the residual block, a module from inplanes, planes and stride."""
+    from torchvision.models.video import resnet as reference
 
-    def attempt():
-        clip = torch.randn(2, 4, 6, 9, 8, generator=torch.Generator().manual_seed(0))
-        for planes, stride in ((4, 1), (6, 2), (6, 1)):
-            projection = None
-            if planes != 4 or stride != 1:
-                projection = nn.Sequential(nn.Conv3d(4, planes, 1, stride, bias=False), nn.BatchNorm3d(planes))
-            theirs = reference.BasicBlock(4, planes, reference.Conv2Plus1D, stride, projection)
-            same_layers(answer(4, planes, stride), theirs, clip)
-
-    return check("basic_block", answer, attempt)
+    clip = torch.randn(2, 4, 6, 9, 8)
+    for planes, stride in ((4, 1), (6, 2), (6, 1)):
+        projection = None
+        if planes != 4 or stride != 1:
+            projection = nn.Sequential(nn.Conv3d(4, planes, 1, stride, bias=False), nn.BatchNorm3d(planes))
+        block = reference.BasicBlock(4, planes, reference.Conv2Plus1D, stride, projection)
+        same_layers(solution(4, planes, stride), block, clip)
 
 
-def check_places_read(answer):
-    """Notebook 04: how many of n places along an axis reach the end of some projection shortcuts in a row."""
-
-    def attempt():
-        for n, blocks, why in [
-            (16, 0, "No block, no loss."),
-            (16, 1, "Every second place."),
-            (7, 1, "The first one counts."),
-        ]:
-            assert answer(n, blocks) == len(range(n)[:: 2**blocks]), why
-        for n in range(1, 40):
-            for blocks in range(5):
-                right = len(range(0, n, 2**blocks))
-                assert answer(n, blocks) == right, f"Of {n} places {right} reach the end of {blocks} shortcuts."
-
-    return check("places_read", answer, attempt)
+@exercise
+def check_places_read(solution: Callable) -> None:
+    """Notebook 04: how many of n positions along an axis are read by some projection shortcuts in a row."""
+    for n, blocks, hint in [
+        (16, 0, "Without a block all positions are read."),
+        (16, 1, "Every second position is read."),
+        (7, 1, "The first position is read."),
+    ]:
+        require(solution(n, blocks) == len(range(n)[:: 2**blocks]), hint)
+    for n in range(1, 40):
+        for blocks in range(5):
+            right = len(range(0, n, 2**blocks))
+            require(solution(n, blocks) == right, f"Of {n} positions {right} are read by {blocks} shortcuts in a row.")

@@ -1,34 +1,42 @@
 """The figures, explorers and exercise checks of notebook 01."""
 
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import ipywidgets
 import numpy as np
 import torch
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from helpers import plots
-from helpers.lessons.exercises import check
-from helpers.plots import (
-    PALE,
-    SPACE,
-    TIME,
-    new_figure,
-)
+from helpers.lessons.exercises import exercise, require
+from helpers.plots import PALE, SPACE, TIME, new_figure
+
+__all__ = [
+    "check_clip_seconds",
+    "check_frame_at",
+    "check_y_t_slice",
+    "sampling_figure",
+    "slice_explorer",
+    "slices_figure",
+]
 
 
-def timeline(shown, asked, rows):
-    """Which frames of a file a clip takes: ticks for the frames of the file, dots for the moments asked for.
+@plots.style()
+def sampling_figure(frame_times: ArrayLike, moments: Sequence[ArrayLike], rows: Sequence[str]) -> Figure:
+    """Which frames of a file a clip samples: ticks for the frames of the file, dots for the sampled moments.
 
     Args:
-        shown: times of the file's frames, in seconds.
-        asked: for each row the moments that a clip asks for.
+        frame_times: when the file shows its frames, in seconds.
+        moments: for each row the moments of a clip, in seconds.
         rows: a text for each row.
     """
     figure = new_figure(9.6, 0.9 + 0.42 * len(rows))
     axes = figure.add_subplot()
-    for place, moments in enumerate(asked):
-        axes.vlines(shown, place - 0.18, place + 0.18, color=PALE, lw=1)
-        axes.plot(moments, [place] * len(moments), "o", color=TIME, ms=5)
+    for row, sampled in enumerate(moments):
+        axes.vlines(frame_times, row - 0.18, row + 0.18, color=PALE, lw=1)
+        axes.plot(sampled, [row] * len(sampled), "o", color=TIME, ms=5)
     axes.set_yticks(range(len(rows)), rows)
     axes.invert_yaxis()
     axes.set_xlabel("seconds", color=TIME)
@@ -37,22 +45,23 @@ def timeline(shown, asked, rows):
     return figure
 
 
-def slices(film, time, row, column):
-    """One frame of a film, and what one of its rows and one of its columns show in the course of time.
+@plots.style()
+def slices_figure(frames: ArrayLike, time: int, row: int, column: int) -> Figure:
+    """One frame of a video, and what one of its rows and one of its columns show over time.
 
-    To the right of the frame stands the y-t slice (the column, time running to the right), below it the x-t slice
-    (the row, time running down).
+    The y-t slice (the column, with time to the right) is to the right of the frame. The x-t slice (the row, with time
+    downwards) is below it.
 
     Args:
-        film: uint8 (T, H, W, 3).
+        frames: uint8 (T, H, W, 3).
         time, row, column: indices into its first three axes.
     """
-    film = np.asarray(film)
+    frames = np.asarray(frames)
     figure = new_figure(8.4, 7.2)
     grid = dict(width_ratios=(1, 1), height_ratios=(1, 0.72))
     ((frame, y_t), (x_t, empty)) = figure.subplots(2, 2, gridspec_kw=grid)
     empty.set_axis_off()
-    pictures = ((frame, film[time]), (y_t, film[:, :, column].swapaxes(0, 1)), (x_t, film[:, row]))
+    pictures = ((frame, frames[time]), (y_t, frames[:, :, column].swapaxes(0, 1)), (x_t, frames[:, row]))
     for axes, picture in pictures:
         axes.imshow(picture, aspect="auto", interpolation="nearest")
         axes.spines[:].set_visible(False)
@@ -70,63 +79,57 @@ def slices(film, time, row, column):
     return figure
 
 
-def slice_explorer(film):
-    """Sliders for the moment, the row and the column of `slices`; (T, H, W, 3) uint8.
+def slice_explorer(frames: ArrayLike) -> ipywidgets.interactive:
+    """`slices_figure` with sliders for frame, row and column; `.children[0]` to `[2]` are the sliders.
 
-    Returns:
-        The widget; `.children[0]` to `[2]` are its sliders.
+    Args:
+        frames: uint8 (T, H, W, 3).
     """
-    frames, height, width = film.shape[:3]
+    count, height, width = frames.shape[:3]
 
     def draw(time, row, column):
-        alt = f"Frame {time} with row {row} and column {column} marked, and how these two look in all frames."
-        plots.show(slices(film, time, row, column), alt)
+        alt = f"Frame {time} with row {row} and column {column} marked, and what these two show over all frames."
+        plots.show(slices_figure(frames, time, row, column), alt)
 
     def slider(count, value):
         return ipywidgets.IntSlider(value, 0, count - 1, continuous_update=False)
 
-    sliders = dict(time=slider(frames, frames // 2), row=slider(height, height // 2), column=slider(width, width // 2))
+    sliders = dict(time=slider(count, count // 2), row=slider(height, height // 2), column=slider(width, width // 2))
     return ipywidgets.interactive(draw, **sliders)
 
 
-def check_frame_at(answer):
-    """Notebook 01: the index of the frame that is shown at a moment, given the times of all frames."""
-
-    def attempt():
-        assert answer([0.0, 0.1, 0.2], 0.1) == 1, "At the very moment at which frame 1 appears, frame 1 is shown."
-        assert answer([0.0, 0.1, 0.2], 0.19) == 1, "Frame 1 stays until frame 2 comes; the nearest frame is not meant."
-        assert answer([0.0, 0.1, 0.2], 5.0) == 2, "After the last frame has come, it stays."
-        rng = np.random.default_rng(0)
-        for _ in range(200):
-            times = np.cumsum(rng.integers(1, 9, 30)).tolist()
-            moment = int(rng.integers(times[0], times[-1] + 5))
-            right = sum(time <= moment for time in times) - 1
-            assert answer(times, moment) == right, f"For times {times[:6]}... and moment {moment} it is {right}."
-
-    return check("frame_at", answer, attempt)
+@exercise
+def check_frame_at(solution: Callable) -> None:
+    """Notebook 01: the index of the frame that is shown at a moment, from the times of all frames."""
+    require(solution([0.0, 0.1, 0.2], 0.1) == 1, "At the very moment at which frame 1 appears, frame 1 is shown.")
+    require(solution([0.0, 0.1, 0.2], 0.19) == 1, "Frame 1 stays until frame 2 comes; the nearest frame is not meant.")
+    require(solution([0.0, 0.1, 0.2], 5.0) == 2, "The last frame stays after it has come.")
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        times = np.cumsum(rng.integers(1, 9, 30)).tolist()
+        moment = int(rng.integers(times[0], times[-1] + 5))
+        right = sum(time <= moment for time in times) - 1
+        require(solution(times, moment) == right, f"For times {times[:6]}... and moment {moment} it is {right}.")
 
 
-def check_clip_seconds(answer):
-    """Notebook 01: how many seconds lie between the first and the last frame of a clip."""
+@exercise
+def check_clip_seconds(solution: Callable) -> None:
+    """Notebook 01: the seconds between the first and the last frame of a clip, from its frames and its frame rate."""
+    hint = "Two frames at 1 frame per second are one second apart: count the gaps, not the frames."
+    require(solution(2, 1) == 1, hint)
+    for frames, fps in [(16, 15), (1, 30), (32, 30), (8, 7.5)]:
+        right = float((frames - 1) / Fraction(fps))
+        require(
+            abs(solution(frames, fps) - right) < 1e-9, f"{frames} frames at {fps} frames per second: {right:.4g} s."
+        )
 
-    def attempt():
-        assert answer(2, 1) == 1, "Two frames at one a second are one second apart: count the gaps, not the frames."
-        for frames, rate in [(16, 15), (1, 30), (32, 30), (8, 7.5)]:
-            right = float((frames - 1) / Fraction(rate))
-            assert abs(answer(frames, rate) - right) < 1e-9, f"{frames} frames at {rate} a second: {right:.4g} s."
 
-    return check("clip_seconds", answer, attempt)
-
-
-def check_y_t_slice(answer):
-    """Notebook 01: one column of a normalised clip (C, T, H, W) in the course of time, as (H, T, C)."""
-
-    def attempt():
-        clip = torch.randn(3, 7, 11, 13, generator=torch.Generator().manual_seed(0))
-        result = answer(clip, 4)
-        assert isinstance(result, torch.Tensor), "Return a tensor."
-        assert result.shape == (11, 7, 3), f"Its shape is {tuple(result.shape)}, not (H, T, C) = (11, 7, 3)."
-        for y, t, c in [(0, 0, 0), (10, 6, 2), (3, 5, 1)]:
-            assert result[y, t, c] == clip[c, t, y, 4], "The shape is right, but a value stands in the wrong place."
-
-    return check("y_t_slice", answer, attempt)
+@exercise
+def check_y_t_slice(solution: Callable) -> None:
+    """Notebook 01: one column of a normalized clip (C, T, H, W) over time, as (H, T, C)."""
+    clip = torch.randn(3, 7, 11, 13)
+    result = solution(clip, 4)
+    require(isinstance(result, torch.Tensor), "Return a tensor.")
+    require(result.shape == (11, 7, 3), f"Its shape is {tuple(result.shape)}, not (H, T, C) = (11, 7, 3).")
+    for y, t, c in [(0, 0, 0), (10, 6, 2), (3, 5, 1)]:
+        require(bool(result[y, t, c] == clip[c, t, y, 4]), "The shape is right, but a value is in the wrong place.")

@@ -1,136 +1,153 @@
-"""A row for each file of a folder, however many: written as soon as it is known, and a killed run goes on. See notebook 13."""
+"""A JSON row for each video of a folder, written as soon as it is known; a run that was killed goes on. See notebook 14."""
 
-import collections
 import contextlib
 import json
 import os
-import time
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers import datasets
+import torch
 
-BEGINS = b'{"file": '
+from helpers import classify, datasets, video
+from helpers.weights import Pretrained
+
+__all__ = ["Progress", "classify_folder", "follow", "predict_row", "settings_of", "write_rows"]
+
+BEGIN = b'{"file": '  # of every row
 
 
 class Progress(NamedTuple):
-    """How far a run is."""
+    """How far a run is: how many files have a row, of how many, and how many of these rows hold an error."""
 
-    done: int  #: files that have a row, those of earlier runs included
-    total: int  #: files in the folder
-    failed: int  #: of these rows, how many hold an error
-    rate: float  #: files a second, in this run; 0 before the first
+    done: int
+    total: int
+    failed: int
 
-    def __str__(self):
-        so_far = f"{self.done:,} of {self.total:,}" + (f", {self.failed} could not be read" if self.failed else "")
-        if not self.rate:
-            return so_far
-        minutes, seconds = divmod(round((self.total - self.done) / self.rate), 60)
-        return f"{so_far}; {self.rate:.1f} a second, {minutes}:{seconds:02} minutes left"
+    def __str__(self) -> str:
+        return f"{self.done:,} of {self.total:,}" + (f", {self.failed} could not be read" if self.failed else "")
 
 
-def write_rows(folder, out, how, prepare, finish, threads=2):
-    """Make a row for every file below a folder, in this process, in the order of their names; see `collect`.
+def classify_folder(
+    folder: str | os.PathLike, out: str | os.PathLike, pretrained: Pretrained, clips: int = 5, k: int = 5,
+    device: classify.Device = None, dtype: torch.dtype = torch.float32, fast: bool = False,
+) -> Iterator[Progress]:  # fmt: skip
+    """Classify every file below a folder, in the order of their names, and write a row for each; see `write_rows`.
 
-    Args:
-        folder, out, how: as for `collect`.
-        prepare: of a path; called in threads, for a few files ahead.
-        finish: of what `prepare` gave, one after another, the end of a row.
-        threads: how many files are prepared while one is finished.
-
-    Yields:
-        As `collect`, whose errors it raises, too.
+    A row holds file, weights, clips, top, precision, fast, and either predictions, best first, or error, why there are
+    none. While one file is classified, two threads decode the next ones. Other arguments as of `classify.VideoClassifier`.
     """
+    classifier = classify.VideoClassifier(pretrained, clips, k, device, dtype, fast)
 
-    def work(names):
-        with ThreadPoolExecutor(threads) as pool:
-            for name, prepared in _ahead(pool, lambda name: prepare(Path(folder, name)), names, threads):
-                yield name, finish(prepared)
+    def rows(names):
+        with ThreadPoolExecutor(2) as pool:
+            for name, clips in _decode_ahead(pool, lambda name: list(classifier.read(Path(folder, name))), names):
+                yield name, predict_row(classifier, clips.result)
 
-    yield from collect(folder, out, how, work)
+    yield from write_rows(folder, out, settings_of(pretrained, clips, k, dtype, fast), rows)
 
 
-def collect(folder, out, how, work):
-    """Make a row for every file below a folder that has none yet, by work that is done here or elsewhere.
+def settings_of(pretrained: Pretrained, clips: int, k: int, dtype: torch.dtype, fast: bool) -> dict:
+    """What the predictions of a row depend on."""
+    precision = str(dtype).removeprefix("torch.")
+    return dict(weights=pretrained.name, clips=clips, top=k, precision=precision, fast=fast)
 
-    A row is a JSON object on a line of its own: file, its path below the folder; what `how` holds; and its end. Half a row,
-    left by a process that was killed while it wrote, is cut off and made again. Memory does not grow with the number of
-    files, but for their names.
+
+def predict_row(classifier: classify.VideoClassifier, read: Callable[[], Iterable]) -> dict:
+    """The end of a row: the predictions for the clips that `read` gives, or the error that it raises."""
+    try:
+        return dict(predictions=[prediction._asdict() for prediction in classifier.predict(read())])
+    except video.VideoError as error:
+        return dict(error=str(error))
+
+
+def _decode_ahead(pool, decode, names, count=2):
+    """Pairs of a name and the future of its clips, in order; those of `count` more names are being decoded."""
+    waiting = deque()
+    for name in names:
+        waiting.append((name, pool.submit(decode, name)))
+        if len(waiting) > count:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def write_rows(
+    folder: str | os.PathLike, out: str | os.PathLike, settings: dict, make: Callable[[list[str]], Iterator]
+) -> Iterator[Progress]:
+    """Add a row for every file below a folder that has none yet to the file `out`, which is for one run at a time.
+
+    A row is a JSON object on a line: file, its path below the folder; the settings; and its end. Half a row, left by a
+    process that was killed while it wrote, is cut off and made again. Names that begin with a dot are passed over.
 
     Args:
-        folder: files and folders in it whose names begin with a dot are passed over.
-        out: the file of rows; made if it is not there, otherwise added to. For one run at a time.
-        how: what the rows depend on, a dictionary of what JSON can hold.
-        work: of a list of names, a generator: pairs of a name and the end of its row, in any order. An end is a dictionary,
-            with the key error if there is nothing to tell.
+        folder, out: where the files are, and where the rows go.
+        settings: what the rows depend on.
+        make: from a list of names to pairs of a name and the end of its row, a dictionary, in any order.
 
     Yields:
-        A `Progress` at the beginning, of what earlier runs have done, and after each row.
+        The progress at the beginning, which earlier runs have made, and after each row.
 
     Raises:
         NotADirectoryError: no such folder.
-        ValueError: `out` holds something else than such rows, or rows made in another way.
+        ValueError: `out` holds something else than such rows, or rows of other settings.
         OSError: it cannot be written. All rows before are there.
     """
     if not os.path.isdir(folder):
         raise NotADirectoryError(f"{folder} is no folder")
-    finished = _finished(out, how)
-    names = [path.relative_to(folder).as_posix() for path in datasets.list_files(Path(folder)) if not _same(path, out)]
+    finished = _finished(out, settings)
+    files = (path for path in datasets.list_files(Path(folder)) if not (os.path.exists(out) and path.samefile(out)))
+    names = [path.relative_to(folder).as_posix() for path in files]
     left = [name for name in names if name not in finished]
-    done, failed = len(names) - len(left), sum(finished.get(name, False) for name in names)
-    yield Progress(done, len(names), failed, 0.0)
-    begun = time.perf_counter()
-    with open(out, "a", encoding="utf-8") as rows, contextlib.closing(work(left)) as ends:
-        for count, (name, end) in enumerate(ends, start=1):
-            row = dict(file=name) | how | end
-            rows.write(json.dumps(row) + "\n")
+    progress = Progress(len(names) - len(left), len(names), sum(finished.get(name, False) for name in names))
+    yield progress
+    with open(out, "a", encoding="utf-8") as rows, contextlib.closing(make(left)) as ends:
+        for name, end in ends:
+            rows.write(json.dumps(dict(file=name) | settings | end) + "\n")
             rows.flush()
-            failed += "error" in row
-            rate = count / (time.perf_counter() - begun)
-            yield Progress(done + count, len(names), failed, rate)
+            progress = Progress(progress.done + 1, progress.total, progress.failed + ("error" in end))
+            yield progress
 
 
-def _ahead(pool, function, items, count):
-    """Pairs of an item and what the function makes of it, in order, `count` of them in the making while one is used."""
-    waiting = collections.deque()
-    for item in items:
-        waiting.append((item, pool.submit(function, item)))
-        if len(waiting) > count:
-            item, future = waiting.popleft()
-            yield item, future.result()
-    for item, future in waiting:
-        yield item, future.result()
-
-
-def _same(path, out):
-    """Whether the rows are written into the folder itself."""
-    return os.path.exists(out) and os.path.samefile(path, out)
-
-
-def _finished(out, how):
+def _finished(out, settings):
     """The files that have a row, and whether it holds an error."""
-    finished, whole = {}, 0
+    finished, size = {}, 0
     if not os.path.exists(out):
         return finished
     with open(out, "rb") as rows:
         for number, line in enumerate(rows, start=1):
-            if not line.endswith(b"\n") and (line.startswith(BEGINS) or BEGINS.startswith(line)):
-                break  # half a row; whoever named another kind of file by mistake keeps it
-            row = _row(line, number, out, how)
-            finished[row["file"]] = "error" in row
-            whole += len(line)
-    if whole < os.path.getsize(out):
-        os.truncate(out, whole)
+            if not line.endswith(b"\n") and (line.startswith(BEGIN) or BEGIN.startswith(line)):
+                break  # half a row, and not another file that was named by mistake
+            try:
+                row = json.loads(line)
+                others, name = {key: row[key] for key in settings}, row["file"]
+            except (ValueError, KeyError, TypeError):
+                raise ValueError(f"{out}, line {number}, is no row of predictions: name another file") from None
+            if others != settings:
+                raise ValueError(f"{out} holds rows made with {others}, not with {settings}: name another file")
+            finished[name] = "error" in row
+            size += len(line)
+    if size < os.path.getsize(out):
+        os.truncate(out, size)
     return finished
 
 
-def _row(line, number, out, how):
+def follow(run: Iterator[Progress], out: str | os.PathLike) -> int:
+    """Go through a run and show its progress on a terminal; the exit code, as of `classify.main`."""
+    from tqdm import tqdm
+
     try:
-        row = json.loads(line)
-        made, _ = {key: row[key] for key in how}, row["file"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{out} holds something else than rows, see its line {number}: name another file") from None
-    if made != how:
-        raise ValueError(f"{out} holds rows made with {made}, not with {how}: name another file")
-    return row
+        progress = next(run)
+        bar = tqdm(run, total=progress.total, initial=progress.done, unit="file", disable=None)
+        for update in bar:
+            progress = update
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. The rows so far are in {out}; the same command goes on.", file=sys.stderr)
+        return 130
+    print(progress, file=sys.stderr)
+    return 1 if progress.failed else 0

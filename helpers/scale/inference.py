@@ -1,28 +1,30 @@
-"""A network prepared for inference, how fast a machine can be, and 3D convolutions computed as 2D ones. Built in notebook 13."""
+"""Networks prepared for inference, the limits of a machine, and 3D convolutions computed as 2D ones. Built in notebook 13."""
 
 import copy
 import time
+from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import channels_last_3d, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from helpers.blocks import R2DStem
-from helpers.classify import _wait_for
+from helpers.classify import Device, _wait_for
+
+__all__ = (
+    "Conv3dAsConv2d bandwidth conv3d_as_conv2d cpu_has_bfloat16 interleaved matrix_product optimize_for_inference peak_flops"
+).split()
 
 
-def interleaved(functions, device="cpu", rounds=7):
-    """How long each of several functions takes, measured in turn, so that a machine that slows down slows all of them.
+def interleaved(functions: dict[str, Callable], device: Device = "cpu", rounds: int = 7) -> dict[str, list[float]]:
+    """The seconds that each of several functions takes in each round; a machine that slows down slows all of them.
 
     Args:
-        functions: a dictionary of functions without arguments.
+        functions: without arguments.
         device: on which they compute.
         rounds: how often each is measured; one more round comes first and does not count.
-
-    Returns:
-        A dictionary of lists of seconds, one for each round.
     """
     taken = {name: [] for name in functions}
     for _ in range(rounds + 1):
@@ -35,8 +37,10 @@ def interleaved(functions, device="cpu", rounds=7):
     return {name: times[1:] for name, times in taken.items()}
 
 
-def matrix_product(dtype=torch.float32, device="cpu", side=4096):
-    """A function that multiplies two square matrices, which is what processors do best; `flop` says how many that are."""
+def matrix_product(
+    dtype: torch.dtype = torch.float32, device: Device = "cpu", side: int = 4096
+) -> Callable[[], Tensor]:
+    """A function that multiplies two square matrices, which processors do best; its attribute `flop` counts the work."""
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
 
     def product():
@@ -46,44 +50,44 @@ def matrix_product(dtype=torch.float32, device="cpu", side=4096):
     return product
 
 
-def peak_flops(dtype=torch.float32, device="cpu", repeats=5):
-    """The most that this machine was seen to compute, in FLOP a second."""
+def peak_flops(dtype: torch.dtype = torch.float32, device: Device = "cpu", repeats: int = 5) -> float:
+    """Peak FLOP/s, measured: those of the fastest of several matrix products."""
     product = matrix_product(dtype, device)
     return product.flop / _best(product, device, repeats)
 
 
-def bandwidth(device="cpu", size=2**28, repeats=5):
-    """The most that this machine was seen to move: bytes a second, read and written, of a copy of so many bytes."""
+def bandwidth(device: Device = "cpu", size: int = 2**28, repeats: int = 5) -> float:
+    """Memory bandwidth in bytes a second, measured: read and written by the fastest of several copies of `size` bytes."""
     a = torch.zeros(size, dtype=torch.uint8, device=device)
     b = torch.zeros_like(a)
     return 2 * size / _best(lambda: b.copy_(a), device, repeats)
 
 
 def _best(function, device, repeats):
-    """The shortest of some times: what the machine can do, not what it does on average."""
+    """The shortest time: what the machine can do, not what it does on average."""
     return min(interleaved(dict(it=function), device, repeats)["it"])
 
 
-def cpu_has_bfloat16():
-    """Whether oneDNN takes bfloat16 here. On some processors it only imitates it: then the measured peak does not rise."""
+def cpu_has_bfloat16() -> bool:
+    """Whether oneDNN computes in bfloat16 here. Some processors only emulate it: then the measured peak does not rise."""
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def optimize_for_inference(network, dtype=torch.float32, size=(3, 16, 112, 112), compiled=False):
-    """The same network for inference only: batch norms folded, every ReLU and every sum done by the convolution before it.
+def optimize_for_inference(
+    network: nn.Module, dtype: torch.dtype = torch.float32, size: tuple[int, ...] = (3, 16, 112, 112)
+) -> nn.Module:
+    """The same network for inference only: batch norms folded into convolutions, ReLUs and sums computed with them.
 
     On a CPU with oneDNN the weights are laid out once as its kernels want them, and the clips of a batch go through one
     after another: what is in a cache then stays there. Elsewhere the convolutions are PyTorch's own, in channels-last layout.
 
     Args:
-        network: a `VideoResNet`, or torchvision's, in eval mode; it stays as it is and shares nothing with what comes back.
-        dtype: in which it computes; torch.float32, torch.bfloat16 where the processor has it, on a GPU also torch.float16.
-        size: (C, T, H, W) of the clips, for which the layout is chosen. Others work, too.
-        compiled: by torch.compile on top, which takes a while at the first batch of every new size; on a GPU it replays the
-            whole network as one CUDA graph, which helps where batches are small.
+        network: a `VideoResNet`, or torchvision's, in eval mode; it is not changed, and shares nothing with the result.
+        dtype: of its computations; torch.bfloat16 where the processor has it, on a GPU also torch.float16.
+        size: (C, T, H, W) of the clips for which the layout is chosen. Others work, too.
 
     Returns:
-        A module on the network's device, (B, C, T, H, W) to float32 logits (B, classes).
+        A module on the network's device, clips (B, C, T, H, W) to float32 logits (B, classes).
 
     Raises:
         ValueError: a network in train mode, whose batch norms depend on the batch.
@@ -92,27 +96,22 @@ def optimize_for_inference(network, dtype=torch.float32, size=(3, 16, 112, 112),
     if network.training:
         raise ValueError("call network.eval() first: in train mode batch norms take the statistics of the batch")
     with torch.no_grad():
-        fast = _Fast(network, dtype, size).eval()
-    if not compiled:
-        return fast
-    on_gpu = next(network.parameters()).device.type == "cuda"
-    return torch.compile(fast, mode="reduce-overhead" if on_gpu else None, dynamic=False)
+        return _Prepared(network, dtype, size).eval()
 
 
-class _Fast(nn.Module):
+class _Prepared(nn.Module):
     def __init__(self, network, dtype, size):
         super().__init__()
         self.dtype, self.frames_are_channels = dtype, isinstance(network.stem, R2DStem)
-        on_cpu = next(network.parameters()).device.type == "cpu"
-        self.one_by_one = on_cpu and _packs(dtype)
-        convolution = _Packed if self.one_by_one else _Folded
-        make = partial(_folded, convolution=convolution, dtype=dtype)
+        self.one_by_one = next(network.parameters()).device.type == "cpu" and _packs(dtype)
+        make = partial(_fold, convolution=_Packed if self.one_by_one else _Folded, dtype=dtype)
         layers = (network.layer1, network.layer2, network.layer3, network.layer4)
         self.stem = nn.Sequential(*make(network.stem))
         self.blocks = nn.Sequential(*(_Block(block, make) for layer in layers for block in layer))
         self.fc = copy.deepcopy(network.fc)
-        if self.one_by_one:
-            self._lay_out(size)
+        if self.one_by_one:  # each convolution lays out its weights at its first call
+            with torch.inference_mode():
+                self._logits(torch.zeros(1, *size))
 
     def forward(self, x):
         if self.one_by_one and len(x) > 1:
@@ -124,11 +123,6 @@ class _Fast(nn.Module):
             x = x.flatten(1, 2).unsqueeze(2)
         x = self.blocks(self.stem(x.to(self.dtype, memory_format=torch.channels_last_3d)))
         return self.fc(x.float().mean((2, 3, 4)))
-
-    def _lay_out(self, size):
-        """Walk through once with a clip of zeros: each convolution learns what it is given, and lays out its weights."""
-        with torch.inference_mode():
-            self._logits(torch.zeros(1, *size))
 
 
 class _Block(nn.Module):
@@ -145,43 +139,41 @@ class _Block(nn.Module):
         return self.last(self.before(x), shortcut)
 
 
-def _folded(module, convolution, dtype):
-    """The convolutions of a stem or of half a block, each with the norm and the ReLU that follow it."""
-    found = []
+def _fold(module, convolution, dtype):
+    """The convolutions of a stem or of half a block, each with the batch norm and the ReLU that follow it."""
+    parts = []
     for layer in (m for m in module.modules() if not list(m.children())):
         if isinstance(layer, nn.Conv3d):
-            found.append([layer, None, False])
+            parts.append([layer, None, False])
         elif isinstance(layer, nn.BatchNorm3d):
-            found[-1][1] = layer
+            parts[-1][1] = layer
         elif isinstance(layer, nn.ReLU):
-            found[-1][2] = True
+            parts[-1][2] = True
         else:
             raise TypeError(f"{type(layer).__name__} is no part of a video ResNet")
-    return [
-        convolution(conv if norm is None else fuse_conv_bn_eval(conv, norm), relu, dtype) for conv, norm, relu in found
-    ]
+    return [convolution(fuse_conv_bn_eval(conv, norm) if norm else conv, relu, dtype) for conv, norm, relu in parts]
 
 
 class _Folded(nn.Module):
-    """A convolution with its norm folded in, then a ReLU; or, given a shortcut, the sum and then a ReLU."""
+    """A convolution that includes its batch norm, then a ReLU; or, given a shortcut, the sum and then a ReLU."""
 
     def __init__(self, conv, relu, dtype):
         super().__init__()
-        self.relu, self.how = relu, dict(stride=conv.stride, padding=conv.padding)
+        self.relu, self.stride, self.padding = relu, conv.stride, conv.padding
         weight = conv.weight.detach().to(dtype, memory_format=torch.channels_last_3d, copy=True)
         bias = torch.zeros(len(weight)) if conv.bias is None else conv.bias.detach()
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias.to(weight, copy=True))
 
     def forward(self, x, shortcut=None):
-        x = F.conv3d(x, self.weight, self.bias, **self.how)
+        x = F.conv3d(x, self.weight, self.bias, self.stride, self.padding)
         if shortcut is not None:
             return x.add_(shortcut).relu_()
         return x.relu_() if self.relu else x
 
 
 class _Packed(_Folded):
-    """The same by the operators of oneDNN that torch.compile uses, which add and cut off while they write.
+    """The same by operators of oneDNN that torch.compile uses, which compute sum and ReLU while they write.
 
     They are not part of PyTorch's public interface; `_packs` looks whether they are there.
     """
@@ -189,22 +181,19 @@ class _Packed(_Folded):
     packed = None
 
     def forward(self, x, shortcut=None):
-        stride, padding = (list(self.how[name]) for name in ("stride", "padding"))
+        window = list(self.padding), list(self.stride), [1, 1, 1], 1
         if self.packed is None:
-            args = padding, stride, [1, 1, 1], 1, list(x.shape)
-            self.packed = torch._C._nn.mkldnn_reorder_conv3d_weight(self.weight.to_mkldnn(), *args)
+            self.packed = torch._C._nn.mkldnn_reorder_conv3d_weight(self.weight.to_mkldnn(), *window, list(x.shape))
             self.weight = self.weight.new_empty(0)
-        where = self.packed, self.bias, padding, stride, [1, 1, 1], 1
-        if shortcut is not None:  # the sum is written over the shortcut, which nobody needs any more
-            return torch.ops.mkldnn._convolution_pointwise_.binary(shortcut, x, *where, "add", 1.0, "relu", [], "")
-        return torch.ops.mkldnn._convolution_pointwise(x, *where, "relu" if self.relu else "none", [], "")
+        conv = self.packed, self.bias, *window
+        if shortcut is not None:  # the sum is written over the shortcut, which is not needed any more
+            return torch.ops.mkldnn._convolution_pointwise_.binary(shortcut, x, *conv, "add", 1.0, "relu", [], "")
+        return torch.ops.mkldnn._convolution_pointwise(x, *conv, "relu" if self.relu else "none", [], "")
 
 
 def _packs(dtype):
     """Whether `_Packed` can be used here for numbers of this type."""
-    if not torch.backends.mkldnn.is_available() or not (
-        dtype == torch.float32 or (dtype == torch.bfloat16 and cpu_has_bfloat16())
-    ):
+    if dtype not in (torch.float32, torch.bfloat16) or (dtype == torch.bfloat16 and not cpu_has_bfloat16()):
         return False
     try:
         with torch.inference_mode():
@@ -215,53 +204,47 @@ def _packs(dtype):
         return False
 
 
-def conv3d_as_conv2d(network):
-    """Let every convolution of a network that is flat in time or in space be computed as a 2D one.
+def conv3d_as_conv2d(network: nn.Module) -> nn.Module:
+    """Let 2D convolutions compute what is flat in time or in space, for training; the network is changed and returned.
 
-    Args:
-        network: it is changed, and given back. Its parameters stay the same objects under the same names, so that an
-            optimiser that has them and a file of weights go on to fit.
+    Its parameters stay the same objects under the same names, so optimizers and checkpoints still fit.
     """
     for parent in list(network.modules()):
         for name, layer in parent.named_children():
-            if isinstance(layer, nn.Conv3d) and _fits(layer):
+            if isinstance(layer, nn.Conv3d) and _is_flat(layer):
                 setattr(parent, name, Conv3dAsConv2d(layer))
     return network
 
 
-def _fits(conv):
-    """Whether it is 1 x k x k, or k x 1 x 1 without padding in space; neither dilated, nor in groups, nor padded by name."""
-    plain = (
-        conv.dilation == (1, 1, 1)
-        and conv.groups == 1
-        and conv.padding_mode == "zeros"
-        and not isinstance(conv.padding, str)
-    )
-    flat = conv.kernel_size[0] == conv.stride[0] == 1 and conv.padding[0] == 0
-    return plain and (flat or (conv.kernel_size[1:] == (1, 1) and conv.padding[1:] == (0, 0)))
+def _is_flat(conv):
+    """Whether it is 1 x k x k, or k x 1 x 1 without padding in space, and has no other option that conv2d would need."""
+    options = conv.dilation, conv.groups, conv.padding_mode, isinstance(conv.padding, str)
+    in_time = conv.kernel_size[0] == conv.stride[0] == 1 and conv.padding[0] == 0
+    in_space = conv.kernel_size[1:] == (1, 1) and conv.padding[1:] == (0, 0)
+    return options == ((1, 1, 1), 1, "zeros", False) and (in_time or in_space)
 
 
 class Conv3dAsConv2d(nn.Module):
     """An `nn.Conv3d`, computed by `F.conv2d`; (B, C, T, H, W) in and out, the output in channels-last layout."""
 
-    def __init__(self, conv):
+    def __init__(self, conv: nn.Conv3d) -> None:
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
         self.kernel_size, self.stride, self.padding = conv.kernel_size, conv.stride, conv.padding
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if self.kernel_size[1:] == (1, 1):
             return self._over_time(x)
-        x = x.contiguous(memory_format=channels_last_3d)
+        x = x.contiguous(memory_format=torch.channels_last_3d)
         frames = x.transpose(1, 2).flatten(0, 1)  # (B, C, T, H, W) to (B x T, C, H, W)
         y = F.conv2d(frames, self.weight[:, :, 0], self.bias, self.stride[1:], self.padding[1:])
         return y.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
     def _over_time(self, x):
-        steps = list(self.stride)
-        if self.kernel_size[0] == 1 and self.padding[0] == 0:  # what is not read need not be there
-            x, steps[0] = x[:, :, :: steps[0]], 1
-        x = x[..., :: steps[1], :: steps[2]].contiguous(memory_format=channels_last_3d)
+        step, *in_space = self.stride
+        if self.kernel_size[0] == 1 and self.padding[0] == 0:  # frames between the steps are not read
+            x, step = x[:, :, ::step], 1
+        x = x[..., :: in_space[0], :: in_space[1]].contiguous(memory_format=torch.channels_last_3d)
         rows = x.flatten(3)  # (B, C, T, H, W) to (B, C, T, H x W)
-        y = F.conv2d(rows, self.weight.flatten(3), self.bias, (steps[0], 1), (self.padding[0], 0))
+        y = F.conv2d(rows, self.weight.flatten(3), self.bias, (step, 1), (self.padding[0], 0))
         return y.unflatten(3, x.shape[3:])

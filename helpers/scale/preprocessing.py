@@ -1,70 +1,71 @@
-"""Decoded frames become what a network reads, without a full-size RGB picture in between. Built in notebook 13.
+"""Decoded frames become a clip for the network, without full-size RGB frames in between. Built in notebook 13.
 
-A decoder gives a frame as one plane of brightness, Y, and two of colour, U and V, which have half the height and half the
-width. The square that the network reads is fetched from these planes, and only that square becomes RGB.
+A decoder gives a frame as one plane of brightness, Y, and two of color, U and V, which have half the height and half the
+width. The crop that the network reads is fetched from these planes, and only that crop becomes RGB.
 """
+
+from collections.abc import Callable, Iterator
+from os import PathLike
 
 import numpy as np
 import torch
 
 from helpers import transforms, video
 
-PLANAR = (
-    "yuv420p",
-    "yuvj420p",
-)  # what H.264, H.265, VP9, AV1 and MPEG-4 files of everyday hold; other formats go through RGB
-# Share of red and of blue in the brightness: ITU-R BT.709 and BT.601. FFmpeg takes the second where a file says nothing.
+__all__ = ["Shrink", "neighbours", "read_clips"]
+
+# Most H.264, H.265, VP9, AV1 and MPEG-4 files hold these formats; others go through RGB.
+PLANAR = ("yuv420p", "yuvj420p")
+# Weights of red and of blue in the brightness: ITU-R BT.709 and BT.601. FFmpeg takes the second where a file says nothing.
 BRIGHTNESS = {1: (0.2126, 0.0722), 2: (0.299, 0.114), 5: (0.299, 0.114), 6: (0.299, 0.114)}
 FULL_RANGE = 2
 
 
-def read_clips(path, clips=5, frames=16, fps=15.0, crop_size=112):
-    """The clips of `video.read_clips`, preprocessed: within about two grey levels of `transforms.preprocess`, in a part of the time.
+def read_clips(
+    path: str | PathLike, clips: int = 5, frames: int = 16, fps: float = 15.0, crop_size: int = 112
+) -> Iterator[torch.Tensor]:
+    """The clips of `video.read_clips`, preprocessed: within about two gray levels of `transforms.preprocess`, but faster.
 
     Yields:
-        `clips` float tensors (3, frames, side, side); only one is kept in memory.
+        `clips` float tensors (3, frames, crop_size, crop_size); only one is kept in memory.
 
     Raises:
         VideoError, ValueError: as `video.read_clips`.
     """
-    shrink = Shrink(crop_size)
-    for pictures in video.read_clips(path, clips, frames, fps, convert=shrink):  # (T, 3, side, side)
-        yield pictures.transpose(0, 1).contiguous()
+    for crops in video.read_clips(path, clips, frames, fps, convert=Shrink(crop_size)):  # (T, 3, crop_size, crop_size)
+        yield crops.transpose(0, 1).contiguous()
 
 
 class Shrink:
-    """Scale a frame, cut a square out of its middle and normalise it, as `transforms.preprocess` does.
+    """Resize a frame, take its center crop and normalize it, as `transforms.preprocess` does."""
 
-    Args:
-        side: of the square, in pixels.
-    """
-
-    def __init__(self, crop_size=112):
+    def __init__(self, crop_size: int = 112) -> None:
         self.crop_size = crop_size
 
-    def __call__(self, frame, upright):
-        """An `av.VideoFrame`, and a function that makes an upright RGB picture of it, to float32 (3, side, side)."""
+    def __call__(self, frame, upright: Callable[[], np.ndarray]) -> np.ndarray:
+        """An `av.VideoFrame`, and a function that makes upright RGB of it, to float32 (3, crop_size, crop_size)."""
         planar = frame.format.name in PLANAR and int(frame.colorspace) in BRIGHTNESS
         if not planar or frame.side_data.get("DISPLAYMATRIX") is not None:
             return transforms.preprocess(torch.from_numpy(upright().copy())[None], self.crop_size)[:, 0].numpy()
         height, width = frame.height, frame.width
-        planes = [self._square(plane, height, width, k) for k, plane in zip((1, 2, 2), frame.planes)]
+        planes = [self._crop(plane, height, width, k) for k, plane in zip((1, 2, 2), frame.planes)]
         return self._normalized(np.stack(planes), int(frame.colorspace), int(frame.color_range) == FULL_RANGE)
 
-    def _square(self, plane, height, width, k):
-        """The middle of a plane in which each value stands for k by k pixels."""
+    def _crop(self, plane, height, width, k):
+        """The center crop of a plane in which each value stands for k by k pixels."""
         values = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         rows, columns = transforms.resized_size(self.crop_size)
-        upper, lower, share = (v[:, None] for v in neighbours(height, rows, self.crop_size))
-        lines = values[upper[:, 0] // k] * (1 - share) + values[lower[:, 0] // k] * share  # (side, width of the plane)
-        left, right, share = neighbours(width, columns, self.crop_size)
-        return lines[:, left // k] * (1 - share) + lines[:, right // k] * share
+        upper, lower, down = neighbours(height, rows, self.crop_size)
+        left, right, across = neighbours(width, columns, self.crop_size)
+        down = down[:, None]
+        lines = values[upper // k] * (1 - down) + values[lower // k] * down  # (crop_size, width of the plane)
+        return lines[:, left // k] * (1 - across) + lines[:, right // k] * across
 
     def _normalized(self, yuv, colorspace, full_range):
-        """Y, U, V (3, side, side) of 0 to 255 to RGB as a network reads it."""
+        """Y, U, V (3, crop_size, crop_size) of 0 to 255 to RGB as a network reads it."""
         red, blue = BRIGHTNESS[colorspace]
         y, u, v = yuv - np.float32([0 if full_range else 16, 128, 128]).reshape(3, 1, 1)
-        if not full_range:  # 16 to 235 stand for black to white, 16 to 240 for the range of colours
+        if not full_range:  # 16 to 235 stand for black to white, 16 to 240 for the range of colors
             y, u, v = y * (255 / 219), u * (255 / 224), v * (255 / 224)
         r, b = y + 2 * (1 - red) * v, y + 2 * (1 - blue) * u
         g = (y - red * r - blue * b) / (1 - red - blue)
@@ -72,11 +73,11 @@ class Shrink:
         return ((rgb - _channels(transforms.MEAN)) / _channels(transforms.STD)).astype(np.float32)
 
 
-def neighbours(length, resized, crop_size):
-    """Where bilinear scaling looks: for each of the middle `side` of `resized` places its two neighbours among `length`.
+def neighbours(length: int, resized: int, crop_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where bilinear scaling of `length` pixels to `resized` looks for the `crop_size` pixels in the middle.
 
     Returns:
-        The number of the first neighbour, that of the second, and the share of the second, float32; each (side,).
+        The number of the first neighbor, that of the second, and the weight of the second, float32; each (crop_size,).
     """
     first = round((resized - crop_size) / 2)
     place = (np.arange(first, first + crop_size) + 0.5) * length / resized - 0.5

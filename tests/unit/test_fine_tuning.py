@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import av
 import pytest
 import torch
 from conftest import ROOT
@@ -34,20 +35,22 @@ def folder(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("folder"), 700, recordings=6)
 
 
-SMALL = "--side 32 --frozen 1 --epochs 2 --batch 8 --workers 1 --device cpu".split()
+SMALL = "--crop-size 32 --frozen-epochs 1 --epochs 2 --batch-size 8 --workers 1 --device cpu".split()
 
 
 def test_two_classes_are_learnt_saved_and_recognised(folder, tmp_path, capsys):
     out = tmp_path / "mine.pt"
-    how = "--side 64 --frozen 3 --epochs 4 --batch 8 --workers 2 --device cpu".split()
-    assert training.main([str(folder), "--out", str(out), *how]) == 0
-    told, complaints = capsys.readouterr()
-    assert "letter.mp4: is not a video" in complaints and "1 of 25 files" in complaints
-    assert "16 videos of 8 recordings in 2 classes to train on, 8 to test with." in told
-    right = float(re.search(r"([\d.]+)% of 8 videos right\. Saved as", told)[1])
-    assert right >= 75
+    options = "--crop-size 64 --frozen-epochs 3 --epochs 4 --batch-size 8 --workers 2 --device cpu".split()
+    assert training.main([str(folder), "--out", str(out), *options]) == 0
+    printed, problems = capsys.readouterr()
+    assert problems.count("skipped:") == 1 and "letter.mp4: is not a video" in problems
+    assert "16 videos of 8 groups in 2 classes to train on, 8 to test with." in printed
+    accuracy = float(re.search(r"([\d.]+)% of 8 videos correct\. Saved as", printed)[1])
+    assert accuracy >= 75
+    rows = re.findall(r"(\d+) of 4 correct", printed)
+    assert len(rows) == 2 and sum(map(int, rows)) == accuracy * 8 / 100
     loaded = weights.load(str(out))
-    assert loaded.labels == CLASSES and loaded.crop_size == 64 and f"{right}% of 8 other videos" in loaded.score
+    assert loaded.labels == CLASSES and loaded.crop_size == 64 and f"{accuracy}% of 8 other videos" in loaded.score
     film = stickfigures.scene("bow", 900, 1, frames=16, size=(96, 128), stage=0.85).frames
     video.write_video(tmp_path / "new.mp4", film, fps=15)
     assert classify.main(["--weights", str(out), "--device", "cpu", str(tmp_path / "new.mp4")]) == 0
@@ -67,10 +70,10 @@ def test_a_folder_of_its_own_to_test_with(folder, tmp_path, capsys):
         str(tmp_path / "mine.pt"),
         *SMALL,
         "--balance",
-        "--no-mirror",
+        "--no-flip",
     ]
     assert training.main(arguments) == 0
-    assert "24 videos of 12 recordings in 2 classes to train on, 4 to test with." in capsys.readouterr().out
+    assert "24 videos of 12 groups in 2 classes to train on, 4 to test with." in capsys.readouterr().out
     (other / "bow").rename(other / "clap")
     assert training.main(arguments) == 2
     assert "has other classes: arm circles, clap, not arm circles, bow" in capsys.readouterr().err
@@ -84,16 +87,16 @@ def test_what_cannot_be_done_is_said(folder, tmp_path, capsys, monkeypatch):
         ([str(folder), *out, "--weights", "imagenet"], "unknown weights 'imagenet'"),
         ([str(folder), *out, "--weights", str(folder / "bow" / "letter.mp4")], "cannot be read"),
         ([str(folder), "--out", str(tmp_path / "no" / "where.pt"), *SMALL], "cannot be written"),
-        ([str(folder), *out, "--lr", "-1"], "learning rate"),
     ):
         assert training.main(arguments) == 2, arguments
         assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(SystemExit):
-        training.main([str(folder), *out, "--batch", "0"])
-    assert "0 is less than 1" in capsys.readouterr().err
+    for option, value, words in (("--batch-size", 0, "0 is less than 1"), ("--lr", -1, "-1.0 is less than 0")):
+        with pytest.raises(SystemExit):
+            training.main([str(folder), *out, option, str(value)])
+        assert f"{option}: {words}" in capsys.readouterr().err
 
-    def interrupted(*arguments, **how):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "train", interrupted)
@@ -101,8 +104,45 @@ def test_what_cannot_be_done_is_said(folder, tmp_path, capsys, monkeypatch):
     assert "The same command goes on" in capsys.readouterr().err
 
 
+class _Opened:
+    """Notes each file that PyAV opens."""
+
+    def __init__(self, monkeypatch):
+        self.paths, av_open = [], av.open
+        monkeypatch.setattr(
+            av, "open", lambda file, *rest, **options: self.note(file) or av_open(file, *rest, **options)
+        )
+
+    def note(self, file):
+        self.paths.append(os.path.basename(getattr(file, "name", file)))
+
+
+def test_each_video_is_opened_once_before_the_first_gradient(folder, tmp_path, monkeypatch):
+    opened, at_first_step = _Opened(monkeypatch), []
+
+    def train_epoch(network, loader, *others):
+        at_first_step.extend(opened.paths)
+        raise training.TrainingError("far enough")
+
+    monkeypatch.setattr(training, "train_epoch", train_epoch)
+    assert training.main([str(folder), "--out", str(tmp_path / "mine.pt"), *SMALL, "--workers", "0"]) == 2
+    videos = sorted(path.name for path in folder.rglob("*.mp4"))
+    assert sorted(at_first_step) == videos and len(videos) == 25
+
+
+def test_errors_that_are_no_slip_of_the_user_keep_their_traceback(folder, tmp_path, monkeypatch):
+    for error in (ValueError("a bug"), RuntimeError("out of memory")):
+
+        def train_epoch(*arguments, error=error):
+            raise error
+
+        monkeypatch.setattr(training, "train_epoch", train_epoch)
+        with pytest.raises(type(error), match=str(error)):
+            training.main([str(folder), "--out", str(tmp_path / "mine.pt"), *SMALL])
+
+
 def test_a_checkpoint_of_other_videos_is_refused(folder, tmp_path, capsys):
-    out = ["--out", str(tmp_path / "mine.pt"), *SMALL, "--frozen", "1", "--epochs", "0"]
+    out = ["--out", str(tmp_path / "mine.pt"), *SMALL, "--epochs", "0"]
     assert training.main([str(folder), *out]) == 0
     assert training.main([str(folder), *out, "--seed", "1"]) == 2
     assert "is of a run with" in capsys.readouterr().err
@@ -111,7 +151,7 @@ def test_a_checkpoint_of_other_videos_is_refused(folder, tmp_path, capsys):
 def test_a_checkpoint_of_another_number_of_frozen_epochs_is_refused(folder, tmp_path, capsys):
     out = ["--out", str(tmp_path / "mine.pt"), *SMALL, "--epochs", "1"]
     assert training.main([str(folder), *out]) == 0
-    assert training.main([str(folder), *out, "--frozen", "0"]) == 2
+    assert training.main([str(folder), *out, "--frozen-epochs", "0"]) == 2
     assert "is of a run with" in capsys.readouterr().err
     for content in (b"half of a", b""):
         (tmp_path / "mine.pt.checkpoint.frozen").write_bytes(content)
@@ -126,7 +166,7 @@ def test_the_new_head_does_not_depend_on_what_was_drawn_before():
     heads = []
     for draw in (1, 2):
         torch.manual_seed(draw)
-        tuned, history = training.fine_tune(weights.load(), [], {}, CLASSES, frozen=0, epochs=0, seed=5)
+        tuned, history = training.fine_tune(weights.load(), [], {}, CLASSES, frozen_epochs=0, epochs=0, seed=5)
         heads.append(tuned.network.fc.weight.detach().clone())
         assert history == [] and tuned.labels == CLASSES and not tuned.network.training
     assert torch.equal(*heads) and heads[0].shape == (2, 128)
@@ -135,22 +175,22 @@ def test_the_new_head_does_not_depend_on_what_was_drawn_before():
 def test_only_norms_that_are_frozen_stay_in_eval_mode():
     network = weights.load().network
     training.freeze(network)
-    training.learn(network)
+    training.set_train_mode(network)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
     assert (
         len(norms) == 37 and not any(norm.training for norm in norms) and network.training and network.layer1.training
     )
     network.layer4.requires_grad_()
-    training.learn(network)
+    training.set_train_mode(network)
     assert [norm.training for norm in norms].count(True) == sum(
         isinstance(m, nn.BatchNorm3d) for m in network.layer4.modules()
     )
 
 
-def command(*words, **how):
-    """How a command ended, and what it said."""
+def command(*words, **variables):
+    """The result of a command, with its output."""
     line = [sys.executable, "-m", *map(str, words)]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, env=os.environ | how)
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, env=os.environ | variables)
 
 
 @pytest.mark.slow
@@ -161,8 +201,8 @@ def test_the_command_killed_and_started_again_saves_the_same_weights(folder, tmp
     assert command(*line("whole")).returncode == 0
     words = [sys.executable, "-m", *map(str, line("killed"))]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as killed:
-        for told in killed.stdout:
-            if told.startswith("epoch  1/2"):
+        for line_printed in killed.stdout:
+            if line_printed.startswith("epoch  1/2"):
                 killed.kill()
     assert not (tmp_path / "killed.pt").exists()
     again = command(*line("killed"))
@@ -180,5 +220,5 @@ def test_two_processes_fine_tune_together(folder, tmp_path):
         assert run.returncode == 0, run.stderr
         assert run.stdout.count("Saved as") == 1 and run.stderr.count("letter.mp4") == 1
     assert run.stdout.count("epoch") == 0 and weights.load(str(tmp_path / "two.pt")).labels == CLASSES
-    odd = command(*launch, "helpers.training", folder, "--out", tmp_path / "odd.pt", *SMALL, "--batch", "7")
+    odd = command(*launch, "helpers.training", folder, "--out", tmp_path / "odd.pt", *SMALL, "--batch-size", "7")
     assert odd.returncode != 0 and "cannot be shared evenly by 2 processes" in odd.stderr

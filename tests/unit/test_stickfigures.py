@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -23,11 +24,8 @@ def test_a_clip_is_a_function_of_seed_and_index():
 
 def test_another_process_draws_the_same():
     code = "from helpers.stickfigures import *; import zlib; print(zlib.crc32(scene('walk', 1, 2, 8, 64).frames.tobytes()))"
-    first, second = (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-        for _ in "ab"
-    )
-    assert first == second
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert int(other) == zlib.crc32(scene("walk", 1, 2, 8, 64).frames.tobytes())
 
 
 def test_reversed_actions_are_exact_reversals():
@@ -60,13 +58,10 @@ def test_data_set_is_a_sequence_with_balanced_labels():
 
 @pytest.mark.parametrize("frames, size", [(1, 32), (8, 64), (16, 112), (40, (90, 160))])
 def test_any_length_and_size(frames, size):
-    film, mask, joints = scene("kick", 0, 0, frames, size)
+    drawn = scene("kick", 0, 0, frames, size)
     height, width = size if isinstance(size, tuple) else (size, size)
-    assert (
-        film.shape == (frames, height, width, 3)
-        and mask.shape == film.shape[:3]
-        and joints.shape == (frames, len(JOINTS), 2)
-    )
+    assert drawn.frames.shape == (frames, height, width, 3) and drawn.mask.shape == (frames, height, width)
+    assert drawn.joints.shape == (frames, len(JOINTS), 2)
 
 
 def test_the_same_motion_at_every_frame_rate_and_size():
@@ -78,21 +73,20 @@ def test_the_same_motion_at_every_frame_rate_and_size():
 
 
 def test_the_whole_figure_stays_on_its_stage():
-    for index in range(150):
-        shown = scene(ACTIONS[index % 10], 9, index, frames=8, size=100)
-        assert shown.joints.min() > -4 and shown.joints.max() < 104, index  # the camera shakes by up to 2 pixels
-        shown = scene(ACTIONS[index % 10], 9, index, frames=8, size=(128, 171), stage=0.875)
-        x, y = shown.joints[..., 0], shown.joints[..., 1]
-        assert x.min() > 26 and x.max() < 145 and y.min() > 4 and y.max() < 124, index  # what a crop of 112 keeps
+    for index in range(150):  # small, because only the drawing takes long
+        joints = scene(ACTIONS[index % 10], 9, index, frames=8, size=50).joints
+        assert joints.min() > -2 and joints.max() < 52, index  # the camera shakes by up to 2 pixels
+        x, y = scene(ACTIONS[index % 10], 9, index, frames=8, size=(64, 86), stage=0.875).joints.transpose(2, 0, 1)
+        assert x.min() > 13 and x.max() < 73 and y.min() > 2 and y.max() < 62, index  # what a crop of 56 keeps
 
 
 def test_the_mask_is_where_the_figure_is():
     for index in range(20):
-        film, mask, joints = scene(ACTIONS[index % 10], 4, index, frames=4, size=112)
+        frames, mask, joints = scene(ACTIONS[index % 10], 4, index, frames=4, size=112)
         assert 0.005 < mask.mean() < 0.2 and mask.min() == 0 and mask.max() == 1
-        inside = film[mask == 1].astype(float)
+        inside = frames[mask == 1].astype(float)
         assert inside.std(axis=0).max() < 20  # one colour and its grain
-        brightness = film.astype(float) @ (0.299, 0.587, 0.114)
+        brightness = frames.astype(float) @ (0.299, 0.587, 0.114)
         assert abs(brightness[mask == 1].mean() - brightness[mask == 0].mean()) > 25
         head = joints[:, JOINTS.index("head")].round().astype(int)
         assert all(mask[k, y, x] == 1 for k, (x, y) in enumerate(head))
@@ -103,24 +97,59 @@ def test_unknown_action():
         scene("fly", 0, 0)
 
 
-def drawn(count, seed):
-    clips = list(StickFigures(count, seed=seed, frames=8, size=48))
-    films = torch.stack([clip for clip, _ in clips]).permute(0, 1, 4, 2, 3).float() / 128 - 1
-    return films, torch.tensor([label for _, label in clips])
-
-
-def answers_from_one_frame(train, test, time, epochs=20):
-    """Train a small image network on one frame of each clip, at the time that `time(clips)` gives; its answers."""
-    torch.manual_seed(0)
+def small_network(seed):
+    """An image network; (N, 3, 32, 32) to (N, 10)."""
+    torch.manual_seed(seed)
     layers = []
     for inplanes, planes in [(3, 24), (24, 48), (48, 96), (96, 128)]:
         layers += [nn.Conv2d(inplanes, planes, 3, 2, 1), nn.BatchNorm2d(planes), nn.ReLU()]
-    network = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * 9, len(ACTIONS)))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * 4, len(ACTIONS)))
+
+
+def to_clip(frames):
+    """uint8 (T, H, W, 3) to float (T, 3, H, W), -1 to 1."""
+    return frames.permute(0, 3, 1, 2).float() / 128 - 1
+
+
+def logits_of_pairs(network, pool, paired):
+    """The logits for the clips of three pairs of actions, ten of each; two tensors (30, 10), whose actions are reversed."""
+    clips = StickFigures(100, seed=3, frames=8, size=32, paired=paired, transform=to_clip)
+    pairs = [index for index in range(100) if ACTIONS[clips[index][1]] in REVERSE_OF]
+    network = network.double().eval()
+    with torch.inference_mode():
+        every = torch.stack([pool(network(clips[k + step][0].double())) for k in pairs for step in (-1, 0)])
+    return every[::2], every[1::2]
+
+
+@pytest.mark.parametrize("pool", [lambda x: x.mean(0), lambda x: x.amax(0)], ids=["mean", "max"])
+@pytest.mark.parametrize("seed", range(3))
+def test_who_pools_over_single_frames_gets_exactly_half_of_the_pairs_whatever_the_weights(pool, seed):
+    """Twice the same prediction for two clips with two labels: right once, if it is one of the two actions at all."""
+    first, second = logits_of_pairs(small_network(seed), pool, paired=True)
+    torch.testing.assert_close(first, second, rtol=1e-12, atol=1e-12)  # the order of a sum is all that may differ
+    labels = 2 * torch.arange(3).repeat(10)[:, None]
+    choice = (
+        first.gather(1, torch.cat([labels, labels + 1], 1)).argmax(1),
+        second.gather(1, torch.cat([labels, labels + 1], 1)).argmax(1),
+    )
+    assert (choice[0] == 0).sum() + (choice[1] == 1).sum() == 30
+
+
+def test_who_sees_the_order_of_frames_or_clips_without_a_pair_is_not_bound():
+    """The test above would notice: a pool with an order, or clips that are drawn apart, give other logits."""
+    by_time = torch.linspace(0, 1, 8, dtype=torch.float64)[:, None]
+    for pool, paired in ((lambda x: (x * by_time).sum(0), True), (lambda x: x.mean(0), False)):
+        first, second = logits_of_pairs(small_network(0), pool, paired)
+        assert (first - second).abs().amax(1).min() > 1e-4
+
+
+def predictions_from_one_frame(network, train, test, time, epochs=40):
+    """Train a network on one frame of each clip, at the time that `time(clips)` gives; its predictions for the tests."""
+    clips, labels = train
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.05)
-    films, labels = train
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * len(films) // 50)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * len(clips) // 50)
     for _ in range(epochs):
-        frames = films[torch.arange(len(films)), time(len(films))]
+        frames = clips[torch.arange(len(clips)), time(len(clips))]
         for batch in torch.randperm(len(frames)).split(50):
             x = frames[batch].flip(-1) if torch.rand(()) < 0.5 else frames[batch]
             loss = nn.functional.cross_entropy(network(x), labels[batch])
@@ -128,39 +157,40 @@ def answers_from_one_frame(train, test, time, epochs=20):
             loss.backward()
             optimizer.step()
             schedule.step()
-    films, _ = test
     with torch.inference_mode():
-        return network.eval()(films[torch.arange(len(films)), time(len(films))]).argmax(1)
+        return network.eval()(test[0][torch.arange(len(test[0])), time(len(test[0]))]).argmax(1)
 
 
-def test_a_single_frame_does_not_give_the_action_away(capsys):
+@pytest.mark.slow
+def test_a_single_frame_does_not_give_the_action_away():
     """A small image network sees one frame from a random time: of each reversed pair it can get half right, no more."""
-    train, test = drawn(3000, seed=1), drawn(2000, seed=2)
-    labels = test[1]
-    answers = answers_from_one_frame(train, test, lambda clips: torch.randint(0, 8, (clips,)))
-    score = (answers == labels).float().mean().item()
-    first = (
-        (answers_from_one_frame(train, test, lambda clips: torch.zeros(clips, dtype=int)) == labels)
-        .float()
-        .mean()
-        .item()
-    )
-    in_pairs = labels < 2 * len(REVERSE_OF)
+    sets = [list(StickFigures(n, seed, frames=8, size=32, transform=to_clip)) for n, seed in ((600, 1), (400, 2))]
+    train, test = ((torch.stack([clip for clip, _ in s]), torch.tensor([label for _, label in s])) for s in sets)
+    labels, in_pairs = test[1], test[1] < 2 * len(REVERSE_OF)
     allowed = 1 - in_pairs.float().mean().item() / 2  # half of the pairs, all of the rest: 70 %
-    with capsys.disabled():
-        print(
-            f"\n  one frame from a random time: {score:.1%} (more than {allowed:.0%} cannot be had); the first frame: {first:.1%}"
-        )
-    assert 0.45 < score < allowed + 3 * (0.25 / len(labels)) ** 0.5  # it has learnt what there is to learn, and no more
-    pair_found = in_pairs & (answers // 2 == labels // 2)  # now which of the two?
-    coin = (answers == labels)[pair_found].float().mean().item()
-    assert pair_found.sum() > 500 and abs(coin - 0.5) < 4 * (0.25 / pair_found.sum().item()) ** 0.5
+
+    def from_time(time):
+        predictions = predictions_from_one_frame(small_network(0), train, test, time)
+        pair_found = in_pairs & (predictions // 2 == labels // 2)  # now which of the two?
+        correct = predictions == labels
+        return correct.float().mean().item(), pair_found.sum().item(), correct[pair_found].float().mean().item()
+
+    score, pairs, coin = from_time(lambda clips: torch.randint(0, 8, (clips,)))
+    print(score, pairs, coin)
+    assert (
+        0.35 < score < allowed + 3 * (0.25 / len(labels)) ** 0.5
+    )  # it has learned what there is to learn, and no more
+    assert pairs > 100 and abs(coin - 0.5) < 4 * (0.25 / pairs) ** 0.5
+    # The test can fail: at a known time a frame does tell. Arms that hang at the beginning will be raised.
+    score, pairs, coin = from_time(lambda clips: torch.zeros(clips, dtype=int))
+    print(score, pairs, coin)
+    assert coin - 0.5 > 4 * (0.25 / pairs) ** 0.5
 
 
 @pytest.mark.parametrize("action", MORE_ACTIONS)
 def test_more_actions_move_and_stay_in_the_frame(action):
     for index in range(10):
-        _film, mask, joints = scene(action, 8, index, size=96)
+        _, mask, joints = scene(action, 8, index, size=96)
         assert np.abs(np.diff(joints, axis=0)).max() > 2  # pixels a frame
         assert joints.min() > 0 and joints.max() < 96 and (mask.reshape(16, -1).sum(1) > 50).all()
 

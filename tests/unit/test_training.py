@@ -1,45 +1,47 @@
-"""The loop learns, repeats itself exactly, and goes on after it was killed as if nothing had happened."""
+"""The loop learns, repeats itself exactly, and goes on after it was killed as if nothing had happened.
 
+At the end: stored runs, and memory that goes back to the system.
+"""
+
+import ctypes
+import functools
+import json
 import os
+import pickle
 import random
+import re
 import subprocess
 import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from conftest import ROOT
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import TensorDataset
+from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
-from helpers import classify, stickfigures, training, transforms
+from helpers import classify, stickfigures, training, transforms, video
 from helpers.networks import r2plus1d_18
+from helpers.training import TrainingError
+from helpers.transforms import random_horizontal_flip
 
 SCRIPT = """
 import sys, torch
 from helpers.networks import r2plus1d_18
 from helpers.stickfigures import StickFigures
-from helpers.training import random_horizontal_flip, train
-from helpers.video import normalize
+from helpers.training import train
+from helpers.transforms import normalize, random_horizontal_flip
 torch.manual_seed(0)
 network = r2plus1d_18(num_classes=10, width=8)
-clips = StickFigures(40, seed=1, frames=8, size=32, transform=normalize)
-train(network, clips, clips, epochs=3, batch_size=8, seed=4, augment=random_horizontal_flip, checkpoint=sys.argv[1])
+clips = StickFigures(24, seed=1, frames=8, size=32, transform=normalize)
+test_clips = StickFigures(6, seed=2, frames=8, size=32, transform=normalize)
+settings = dict(epochs=3, batch_size=8, seed=4, augment=random_horizontal_flip, checkpoint=sys.argv[1])
+train(network, clips, test_clips, **settings)
 torch.save(network.state_dict(), sys.argv[2])
 """
-
-
-def run(folder, name):
-    command = [sys.executable, "-c", SCRIPT, str(folder / f"{name}.checkpoint"), str(folder / f"{name}.pt")]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-
-
-def finish(process):
-    out, _ = process.communicate(timeout=300)
-    assert process.returncode == 0
-    return out
 
 
 def numbers(text):
@@ -47,10 +49,19 @@ def numbers(text):
     return [line.split("  ")[:5] for line in text.splitlines()]
 
 
-def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_weights(tmp_path):
-    whole = numbers(finish(run(tmp_path, "whole")))
+def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_weights(tmp_path, monkeypatch, capsys):
+    def files(name):
+        return [str(tmp_path / f"{name}.checkpoint"), str(tmp_path / f"{name}.pt")]
+
+    def finish(name):
+        monkeypatch.setattr(sys, "argv", ["-c", *files(name)])
+        exec(SCRIPT, {})
+        return numbers(capsys.readouterr().out)
+
+    whole = finish("whole")
     assert len(whole) == 3
-    killed = run(tmp_path, "killed")
+    command = [sys.executable, "-c", SCRIPT, *files("killed")]
+    killed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     checkpoint = tmp_path / "killed.checkpoint"
     while not checkpoint.exists():
         assert killed.poll() is None
@@ -59,12 +70,11 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_weights(tmp_p
     killed.kill()
     before, _ = killed.communicate()
     assert killed.returncode != 0 and not (tmp_path / "killed.pt").exists()
-    after = numbers(finish(run(tmp_path, "killed")))
-    before = numbers(before)
+    before, after = numbers(before), finish("killed")
     assert len(after) < 3 and before == whole[: len(before)] and after == whole[3 - len(after) :]
     states = [torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "killed")]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-    assert finish(run(tmp_path, "killed")) == ""  # all is done: nothing is trained again
+    assert finish("killed") == []  # all is done: nothing is trained again
 
 
 FULL_DISK = """
@@ -123,9 +133,7 @@ def small_network():
 def test_it_learns_and_reports_each_epoch(capsys):
     history = training.train(small_network(), Dots(200, 0), Dots(100, 1), epochs=8, lr=1e-2)
     lines = capsys.readouterr().out.splitlines()
-    assert (
-        len(lines) == len(history) == 8 and lines[0].startswith("epoch  1/8  loss ") and "waiting for clips" in lines[0]
-    )
+    assert len(lines) == len(history) == 8 and lines[0].startswith("epoch  1/8  loss ") and "% data loading" in lines[0]
     assert history[-1]["test"] > 0.95 and history[-1]["loss"] < history[0]["loss"]
 
 
@@ -137,10 +145,9 @@ class Slow(Dots):
         return super().__getitem__(index)
 
 
-def test_the_share_of_time_spent_waiting_is_measured():
-    (slow,) = training.train(small_network(), Slow(64, 0), Dots(8, 1), epochs=1)
-    (quick,) = training.train(small_network(), Dots(64, 0), Dots(8, 1), epochs=1)
-    assert 0 < quick["waited"] < slow["waited"] < 1 and slow["waited"] > 0.5 and slow["seconds"] > 0.64
+def test_the_fraction_of_time_spent_loading_is_measured():
+    (line,) = training.train(small_network(), Slow(64, 0), {}, epochs=1)
+    assert line["loading"] < 1 and line["loading"] * line["seconds"] >= 0.64  # a sleep never ends early
 
 
 def test_workers_change_nothing_but_the_time():
@@ -150,7 +157,7 @@ def test_workers_change_nothing_but_the_time():
     assert [line["loss"] for line in alone] == [line["loss"] for line in helped]
 
 
-def test_several_test_sets_are_told_by_name(capsys):
+def test_several_test_sets_are_reported_by_name(capsys):
     tests = dict(seen=Dots(100, 0), new=Dots(50, 1))
     network = small_network()
     history = training.train(network, Dots(100, 0), tests, epochs=2)
@@ -161,9 +168,9 @@ def test_several_test_sets_are_told_by_name(capsys):
 
 
 def test_batches_hold_every_clip_once():
-    made = training.batches(100, 16, seed=1, epoch=2)
+    made = training.epoch_batches(100, 16, seed=1, epoch=2)
     assert made.shape == (6, 16) and len(set(made.flatten())) == 96
-    assert not np.array_equal(made, training.batches(100, 16, seed=1, epoch=3))
+    assert not np.array_equal(made, training.epoch_batches(100, 16, seed=1, epoch=3))
 
 
 def test_only_the_last_layer_learns_while_the_rest_is_frozen():
@@ -189,14 +196,6 @@ class Coloured(TensorDataset):
         super().__init__(torch.randn(count, 3, 4, 16, 16, generator=generator), torch.arange(count) % 2)
 
 
-def test_class_weights_let_every_class_count_alike():
-    labels = [0] * 6 + [1] * 3 + [2]
-    given = training.class_weights(labels, 3)
-    assert torch.allclose(given[labels].mean(), torch.tensor(1.0))
-    sums = [given[label] * labels.count(label) for label in range(3)]
-    assert torch.allclose(torch.stack(sums), sums[0].expand(3))
-
-
 def test_class_weights_reach_the_loss():
     losses = []
     for given in (None, [1.0, 1.0], [0.2, 1.8]):
@@ -206,21 +205,16 @@ def test_class_weights_reach_the_loss():
 
 
 def test_a_batch_of_one_class_takes_notice_of_its_weight():
-    logits, label = torch.tensor([[2.0, 0.0], [1.0, 0.0]]), torch.tensor([1, 1])
-    loss = training._Loss(torch.tensor([0.5, 4.0]), 0.0)(logits, label)
-    assert loss.item() == pytest.approx(4 * F.cross_entropy(logits, label).item())
-
-
-def test_confusion_counts_what_was_taken_for_what():
-    generator = torch.Generator().manual_seed(0)
-    logits, labels = torch.randn(200, 4, generator=generator), torch.randint(0, 4, (200,), generator=generator)
-    table = training.confusion(logits, labels)
-    for row in range(4):
-        for column in range(4):
-            assert table[row, column] == sum(
-                a == row and b == column for a, b in zip(labels.tolist(), logits.argmax(1).tolist())
-            )
-    assert table.trace() / 200 == training.accuracy(logits, labels)
+    moving_right = [(clip, label) for clip, label in Dots(64, 0) if label == 1][:16]
+    losses = []
+    for class_weights in (None, [0.5, 4.0]):  # one step, whose loss is that of the first weights
+        (line,) = training.train(small_network(), moving_right, {}, epochs=1, class_weights=class_weights)
+        losses.append(line["loss"])
+    network, smoothing = small_network(), 0.1 / 2  # of the label, half goes to each of two classes
+    log_probs = network(torch.stack([clip for clip, _ in moving_right])).log_softmax(1).mean(0)
+    assert losses[0] == pytest.approx(-(smoothing * log_probs[0] + (1 - smoothing) * log_probs[1]).item(), rel=1e-5)
+    weighted = -(0.5 * smoothing * log_probs[0] + 4.0 * (1 - smoothing) * log_probs[1])
+    assert losses[1] == pytest.approx(weighted.item(), rel=1e-5)
 
 
 def test_predict_is_in_eval_mode_and_in_order():
@@ -249,22 +243,89 @@ def test_order_and_augmentation_follow_from_seed_epoch_and_index():
     assert first[:32] != first[32:] and first != seen(seed=2, epochs=2)
 
 
-def test_mirror_turns_half_of_the_clips_all_frames_alike():
-    clip = torch.arange(3 * 2 * 2 * 4).view(3, 2, 2, 4)
-    results = [training.random_horizontal_flip(clip, np.random.default_rng(k)) for k in range(200)]
-    turned = [not torch.equal(result, clip) for result in results]
-    assert 70 < sum(turned) < 130
-    assert all(torch.equal(result, clip.flip(-1)) for result, other in zip(results, turned) if other)
+class Moving(Dots):
+    """Clips that remember their epoch, as `datasets.VideoFolder` does when it cuts random clips."""
+
+    epoch = None
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __getitem__(self, index):
+        clip, label = super().__getitem__(index)
+        return clip + 0.1 * self.epoch, label
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    "wrap", [lambda x: x, lambda x: Subset(x, range(32)), lambda x: ConcatDataset([Subset(x, range(32))])]
+)
+def test_a_data_set_is_told_the_epoch_through_any_wrapper(wrap, workers):
+    clips = Moving(32, 0)
+    training.train(small_network(), wrap(clips), {}, epochs=3, batch_size=8, workers=workers)
+    assert clips.epoch == 2
+
+
+def test_workers_see_the_epoch():
+    alone, helped = (
+        training.train(small_network(), Moving(32, 0), {}, epochs=2, workers=workers)[-1]["loss"] for workers in (0, 2)
+    )
+    still = training.train(small_network(), Dots(32, 0), {}, epochs=2)[-1]["loss"]
+    assert alone == helped != still
+
+
+class Dropped(nn.Module):
+    """A network whose result depends on torch's random numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.network, self.dropout = small_network(), nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.network(self.dropout(x))
+
+
+def test_training_neither_uses_nor_changes_the_random_numbers_of_the_reader():
+    losses = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        network = Dropped()
+        torch.manual_seed(seed)
+        before, state = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+        history = training.train(network, Dots(32, 0), Dots(8, 1), epochs=2, workers=1)
+        assert torch.equal(torch.random.get_rng_state(), before) and (np.random.get_state()[1] == state).all()
+        losses.append([line["loss"] for line in history])
+    assert losses[0] == losses[1]
+
+
+def flip_with(clip, generator, probability=0.5):
+    return clip.flip(-1) if generator.random() < probability else clip
+
+
+def test_a_partial_function_is_known_by_its_name_and_arguments(tmp_path):
+    path = tmp_path / "a.checkpoint"
+
+    def train(probability):
+        augment = functools.partial(flip_with, probability=probability)
+        return training.train(small_network(), Dots(16, 0), {}, epochs=1, augment=augment, checkpoint=path)
+
+    train(0.3)
+    settings = torch.load(path)["settings"]
+    assert "flip_with" in settings["augment"] and "probability=0.3" in settings["augment"]
+    assert " at 0x" not in str(settings)
+    train(0.3)
+    with pytest.raises(TrainingError, match="is of a run with"):
+        train(0.4)
 
 
 PARTS = """
 import sys, torch
-from torch import nn
+from torch import distributed, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
-from helpers import processes, training
+from helpers import training
 from helpers.networks import r2plus1d_18
 from helpers.stickfigures import StickFigures
-from helpers.video import normalize
+from helpers.transforms import normalize
 gradients, losses = [], []
 
 def at_first_step(optimizer, *_):
@@ -277,13 +338,15 @@ def note(module, inputs, output):
 
 register_optimizer_step_pre_hook(at_first_step)
 nn.modules.module.register_module_forward_hook(note)
-with processes.together("cpu"):
-    torch.manual_seed(0)
-    network = r2plus1d_18(num_classes=10, width=8)
-    clips = StickFigures(80, seed=1, frames=8, size=32, transform=normalize)
-    settings = dict(epochs=2, batch_size=16, lr=1e-3, seed=4, checkpoint=sys.argv[1] + ".checkpoint")
-    history = training.train(network, clips, clips, **settings)
-    torch.save((gradients, losses, network.state_dict(), [line["test"] for line in history]), f"{sys.argv[1]}.{processes.rank()}")
+distributed.init_process_group("gloo")
+torch.manual_seed(0)
+network = r2plus1d_18(num_classes=10, width=8)
+clips = StickFigures(80, seed=1, frames=8, size=32, transform=normalize)
+settings = dict(epochs=2, batch_size=16, lr=1e-3, seed=4, checkpoint=sys.argv[1] + ".checkpoint")
+history = training.train(network, clips, clips, **settings)
+results = gradients, losses, network.state_dict(), [line["test"] for line in history]
+torch.save(results, f"{sys.argv[1]}.{distributed.get_rank()}")
+distributed.destroy_process_group()
 """
 
 
@@ -305,7 +368,7 @@ def by_hand(parts):
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=10)
     gradients, losses = None, []
-    for batch in np.concatenate([training.batches(80, 16, seed=4, epoch=epoch) for epoch in (0, 1)]):
+    for batch in np.concatenate([training.epoch_batches(80, 16, seed=4, epoch=epoch) for epoch in (0, 1)]):
         optimizer.zero_grad()
         for part in batch.reshape(parts, -1).tolist():
             x, label = torch.stack([clips[k][0] for k in part]), torch.tensor([clips[k][1] for k in part])
@@ -331,19 +394,19 @@ def test_two_processes_equal_one_that_accumulates_over_two_halves(tmp_path, one_
     (tmp_path / "script.py").write_text(PARTS)
     started = torchrun(str(tmp_path / "script.py"), str(tmp_path / "run"))
     assert started.returncode == 0, started.stderr
-    assert len(started.stdout.splitlines()) == 2  # told once an epoch, not twice
+    assert len(started.stdout.splitlines()) == 2  # a line an epoch, not two
     ranks = [torch.load(tmp_path / f"run.{rank}") for rank in (0, 1)]
     gradients, losses = by_hand(parts=2)
 
-    def apart(others):
+    def difference(others):
         largest = max(gradient.abs().max() for gradient in gradients)
         return max(((a - b).abs().max() / largest).item() for a, b in zip(gradients, others, strict=True))
 
     both = [loss for pair in zip(ranks[0][1], ranks[1][1]) for loss in pair]
-    assert all(apart(given) < 1e-5 for given, *_ in ranks)
+    assert all(difference(others) < 1e-5 for others, *_ in ranks)
     assert len(both) == len(losses) == 20 and both == pytest.approx(losses, rel=1e-6)
     whole, _ = by_hand(parts=1)  # batch norm sees sixteen clips in place of eight
-    assert apart(whole) > 1e-2
+    assert difference(whole) > 1e-2
     assert all(torch.equal(ranks[0][2][name], ranks[1][2][name]) for name, p in r2plus1d_18(10, 8).named_parameters())
     assert ranks[0][3] == ranks[1][3]
 
@@ -355,14 +418,14 @@ def test_two_processes_equal_one_that_accumulates_over_two_halves(tmp_path, one_
 
 
 def test_wrong_calls_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="8 clips make no batch of 16"):
+    with pytest.raises(TrainingError, match="8 clips make no batch of 16"):
         training.train(small_network(), Dots(8, 0), Dots(8, 1), epochs=1)
     path = tmp_path / "a.checkpoint"
     training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=1, checkpoint=path)
-    with pytest.raises(ValueError, match="is of a run with .*delete it or name another file"):
+    with pytest.raises(TrainingError, match="is of a run with .*delete it or name another"):
         training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=2, checkpoint=path)
-    for other in (dict(about="other clips"), dict(augment=training.random_horizontal_flip)):
-        with pytest.raises(ValueError, match="is of a run with"):
+    for other in (dict(fingerprint="other clips"), dict(augment=random_horizontal_flip), dict(class_weights=[1, 2])):
+        with pytest.raises(TrainingError, match="is of a run with"):
             training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=1, checkpoint=path, **other)
 
 
@@ -394,3 +457,145 @@ class Pretrained:
 
     def preprocess(self, clip):
         return clip.permute(3, 0, 1, 2)
+
+
+def test_processes_are_joined_only_under_torchrun(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    device = torch.device("cpu")
+    assert training._join_processes(device) == device and training._rank_and_world_size() == (0, 1)
+
+
+@pytest.mark.parametrize("asked, gpus, device, backend", [("mps", 0, "cpu", "gloo"), ("cuda", 2, "cuda:1", "nccl")])
+def test_each_process_gets_a_device_that_it_need_not_share(monkeypatch, asked, gpus, device, backend):
+    backends = []
+    for name, value in (("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", backends.append)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda name, timeout: backends.append(name))
+    assert training._join_processes(torch.device(asked)) == torch.device(device)
+    assert backends == [torch.device(device)] * (asked == "cuda") + [backend]
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    for name, value in (("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(TrainingError, match="process 2 of this machine has no GPU of its own: there are 1"):
+        training._join_processes(torch.device("cuda"))
+
+
+def test_an_error_in_a_worker_keeps_its_words():
+    error = video.VideoError("a.mp4", "is empty", "Copy it again")
+    assert str(error) == "a.mp4: is empty. Copy it again."
+    assert str(video.VideoError(str(error))) == str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+# Stored runs: read where they are, made where that is asked for, and never taken for others.
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A folder like notebooks/runs, with the notebook 09 beside it."""
+    (tmp_path / "09_compare.ipynb").touch()
+    monkeypatch.setattr(training, "RUNS", tmp_path / "runs")
+    monkeypatch.delenv("VIDEO_RESNET_FULL", raising=False)
+    return tmp_path / "runs"
+
+
+def test_a_run_is_made_only_when_asked_and_only_once(runs, monkeypatch):
+    calls = []
+
+    def make(seed, clips):
+        calls.append((seed, clips))
+        return dict(error=seed / clips)
+
+    with pytest.raises(training.MissingRun, match=r"compare_a.json is not in .*VIDEO_RESNET_FULL=1 makes"):
+        training.load_or_run("compare_a", make, seed=1, clips=4)
+    assert calls == [] and not runs.exists()
+    monkeypatch.setenv("VIDEO_RESNET_FULL", "1")
+    made = training.load_or_run("compare_a", make, seed=1, clips=4)
+    monkeypatch.setenv("VIDEO_RESNET_FULL", "0")
+    again = training.load_or_run("compare_a", make, seed=1, clips=4)
+    assert calls == [(1, 4)] and made == again and made["error"] == 0.25
+    assert made["command"].startswith("VIDEO_RESNET_FULL=1 OMP_NUM_THREADS=")
+    assert made["command"].endswith(" jupyter execute notebooks/09_compare.ipynb")
+    assert [path.name for path in runs.iterdir()] == ["compare_a.json"]
+    check_run(made)
+    with pytest.raises(ValueError, match="is of a run with .*delete it"):
+        training.load_or_run("compare_a", make, seed=2, clips=4)
+
+
+def test_a_run_that_fails_leaves_nothing(runs, monkeypatch):
+    monkeypatch.setenv("VIDEO_RESNET_FULL", "1")
+    with pytest.raises(ZeroDivisionError):
+        training.load_or_run("compare_a", lambda: 1 / 0)
+    assert not runs.exists()
+
+
+def check_run(run):
+    assert {"settings", "command", "device", "threads", "versions", "seconds"} <= set(run)
+    assert {"python", "torch", "torchvision", "numpy"} == set(run["versions"])
+
+
+STORED = sorted((ROOT / "notebooks" / "runs").glob("*"))
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.name)
+def test_stored_runs_tell_how_they_were_made(path):
+    run = json.loads(path.read_text(encoding="utf-8"))
+    assert path.stat().st_size < 20_000 and path.suffix == ".json"
+    check_run(run)
+    notebook = ROOT / re.search(r"jupyter execute (notebooks/\S+\.ipynb)$", run["command"])[1]
+    number = training._NOTEBOOKS[max(filter(path.stem.startswith, training._NOTEBOOKS), key=len)]
+    assert notebook.name.startswith(f"{number}_") and "load_or_run" in notebook.read_text(encoding="utf-8")
+    assert training.load_or_run(path.stem, None, **run["settings"]) == run
+
+
+def test_unfinished_work_has_a_place_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "RUNS", tmp_path / "notebooks" / "runs")
+    path = training.checkpoint_path("some_1")
+    assert path == tmp_path / "runs" / "some_1.pt" and path.parent.is_dir() and not path.exists()
+    assert training.checkpoint_path("some_1") == path
+
+
+# What nobody uses any more goes back to the system, even from between things that are still used.
+
+HOLES = """
+import psutil, torch
+from helpers import training
+resident = psutil.Process().memory_info
+blocks = [torch.ones(2**14) for _ in range(4000)]  # 64 KB each
+blocks = blocks[::10]  # those that are left lie between the holes
+kept = resident().rss
+training.malloc_trim()
+print(kept - resident().rss)
+assert all(block.sum() == 2**14 for block in blocks)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is the C library of Linux")
+def test_holes_between_tensors_go_back_to_the_system():
+    done = subprocess.run([sys.executable, "-c", HOLES], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 150e6  # of 236 MB that nobody uses
+
+
+@pytest.mark.parametrize("missing", [OSError, AttributeError])
+def test_nothing_happens_where_there_is_no_such_function(monkeypatch, missing):
+    def absent(name):
+        raise missing(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", absent)
+    assert training.malloc_trim() is None
+
+
+def test_reference_cycles_are_let_go_first():
+    class Node:
+        pass
+
+    before = psutil.Process().memory_info().rss
+    node = Node()
+    node.itself, node.data = node, bytearray(b"x") * 200_000_000
+    del node
+    training.malloc_trim()
+    assert psutil.Process().memory_info().rss - before < 50e6

@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
@@ -11,7 +15,8 @@ from torch import nn
 from torchvision.models import video as reference
 from torchvision.models.video import resnet as parts
 
-from helpers import blocks, classify, transforms, weights
+from helpers import classify, transforms, weights
+from helpers.networks import count_parameters
 from helpers.stickfigures import ACTIONS, StickFigures
 from helpers.training import accuracy, predict
 
@@ -108,7 +113,7 @@ def publish(served, online, monkeypatch):
         torch.save(network.state_dict(), raw)
         file = f"{name}-{hashlib.sha256(raw.read_bytes()).hexdigest()[:8]}.pth"
         raw.rename(served.folder / file)
-        source = weights.SOURCES[name]._replace(address=f"{served.address}/{file}")
+        source = replace(weights.SOURCES[name], url=f"{served.address}/{file}")
         monkeypatch.setitem(weights.SOURCES, name, source)
         return source
 
@@ -135,7 +140,7 @@ def test_kinetics_weights_are_loaded_with_torchvisions_labels(name, publish, cap
     )
     with torch.inference_mode():
         assert torch.allclose(loaded.network(clip(8, 56, 56)), network(clip(8, 56, 56)), atol=1e-5)
-    assert f"{meta['_metrics']['Kinetics-400']['acc@1']:.1f} %" in loaded.score
+    assert f"Published accuracy: {meta['_metrics']['Kinetics-400']['acc@1']:.1f} % of" in loaded.score
     assert re.search(r"100(\.0)?%", capfd.readouterr().err)  # torch.hub shows how far it is
     weights.load(name)
     assert capfd.readouterr().err == ""  # the second time it lies in the cache
@@ -143,13 +148,13 @@ def test_kinetics_weights_are_loaded_with_torchvisions_labels(name, publish, cap
 
 def test_the_published_addresses():
     for name, source in weights.SOURCES.items():
-        assert re.fullmatch("[0-9a-f]{8}", source.sha256) and source.address.startswith("https://")
+        assert re.fullmatch("[0-9a-f]{8}", source.sha256) and source.url.startswith("https://")
         known = parts.__dict__[
             {"r2plus1d_18": "R2Plus1D_18_Weights", "mc3_18": "MC3_18_Weights", "r3d_18": "R3D_18_Weights"}.get(
                 source.network, "R3D_18_Weights"
             )
         ]
-        assert name.startswith("ig65m") or source.address == known.KINETICS400_V1.url
+        assert name.startswith("ig65m") or source.url == known.KINETICS400_V1.url
 
 
 @pytest.mark.parametrize("name, classes, frames", [("ig65m-kinetics400-8", 400, 8), ("ig65m-32", 359, 32)])
@@ -182,16 +187,16 @@ def test_weights_without_labels_are_good_for_features_only(publish, capsys):
     assert "has no labels" in capsys.readouterr().err
     values = classify.extract_features(loaded, [film, film.flip(0)])
     with torch.inference_mode():
-        maps = blocks.nn.Sequential(*list(loaded.network.children())[:5])(loaded.preprocess(film)[None])
+        maps = nn.Sequential(*list(loaded.network.children())[:5])(loaded.preprocess(film)[None])
     assert values.shape == (2, 512) and torch.allclose(values[0], maps.mean((0, 2, 3, 4)), atol=1e-5)
 
 
 def test_a_failed_download_names_the_weights_that_need_none(served, publish, capsys, monkeypatch):
-    source = weights.SOURCES["kinetics400"]._replace(address=f"{served.address}/absent-00000000.pth")
+    source = replace(weights.SOURCES["kinetics400"], url=f"{served.address}/absent-00000000.pth")
     monkeypatch.setitem(weights.SOURCES, "kinetics400", source)
     with pytest.raises(weights.WeightsError, match="'stickfigures' need no download") as raised:
         weights.load("kinetics400")
-    assert source.address in str(raised.value) and "404" in str(raised.value)
+    assert source.url in str(raised.value) and "404" in str(raised.value)
     assert classify.main(["--weights", "kinetics400", "any.mp4"]) == 2
     assert "by hand" in capsys.readouterr().err
 
@@ -205,7 +210,7 @@ def test_a_file_that_torch_cannot_read_is_named(content, served, online, monkeyp
     file = f"odd-{hashlib.sha256(content).hexdigest()[:8]}.pth"
     (served.folder / file).write_bytes(content)
     monkeypatch.setitem(
-        weights.SOURCES, "kinetics400", weights.SOURCES["kinetics400"]._replace(address=f"{served.address}/{file}")
+        weights.SOURCES, "kinetics400", replace(weights.SOURCES["kinetics400"], url=f"{served.address}/{file}")
     )
     with pytest.raises(weights.WeightsError, match=f"{file} cannot be read (by torch|safely)"):
         weights.load("kinetics400")
@@ -217,7 +222,7 @@ def test_a_file_that_does_not_fit_is_named(content, served, online, monkeypatch,
     file = f"other-{hashlib.sha256((tmp_path / 'raw').read_bytes()).hexdigest()[:8]}.pth"
     (tmp_path / "raw").rename(served.folder / file)
     monkeypatch.setitem(
-        weights.SOURCES, "kinetics400", weights.SOURCES["kinetics400"]._replace(address=f"{served.address}/{file}")
+        weights.SOURCES, "kinetics400", replace(weights.SOURCES["kinetics400"], url=f"{served.address}/{file}")
     )
     with pytest.raises(weights.WeightsError, match=f"{file} does not fit r2plus1d_18"):
         weights.load("kinetics400")
@@ -232,7 +237,7 @@ def test_loading_leaves_the_readers_random_numbers_alone():
 
 
 def test_offline_keeps_to_the_repository():
-    with pytest.raises(weights.WeightsError, match="VIDEO_RESNET_OFFLINE=1 keeps to what is"):
+    with pytest.raises(weights.WeightsError, match="VIDEO_RESNET_OFFLINE=1 forbids downloads"):
         weights.load("kinetics400")
 
 
@@ -250,13 +255,14 @@ def test_a_saved_network_comes_back_with_all_that_belongs_to_it(tmp_path):
     for tensor in network.state_dict().values():
         tensor.copy_(torch.rand(tensor.shape) if tensor.is_floating_point() else tensor + 3)
     architecture = dict(network="r2plus1d_18", width=8, paper_widths=True, eps=1e-3)
-    mine = start._replace(
-        network=network, labels=("a", "b", "c"), frames=8, fps=7.5, architecture=architecture, crop_size=56
+    mine = replace(
+        start, network=network, labels=("a", "b", "c"), frames=8, fps=7.5, architecture=architecture, crop_size=56
     )
     path = tmp_path / "mine.pt"
     weights.save(path, mine)
     loaded = weights.load(path)
-    assert loaded.name == str(path) and loaded[2:3] + loaded[4:] == mine[2:3] + mine[4:] and not loaded.network.training
+    own = dict(name=str(path), network=loaded.network, preprocess=loaded.preprocess)
+    assert loaded == replace(mine, **own) and not loaded.network.training
     assert all(
         torch.equal(a, b)
         for a, b in zip(network.state_dict().values(), loaded.network.state_dict().values(), strict=True)
@@ -264,6 +270,77 @@ def test_a_saved_network_comes_back_with_all_that_belongs_to_it(tmp_path):
     assert {module.eps for module in loaded.network.modules() if isinstance(module, nn.BatchNorm3d)} == {1e-3}
     frames = torch.randint(0, 256, (8, 100, 120, 3), dtype=torch.uint8)
     assert loaded.preprocess(frames).shape == (3, 8, 56, 56)
+
+
+def test_weights_without_labels_are_saved_and_loaded(tmp_path):
+    start = replace(weights.load(), labels=None)
+    weights.save(tmp_path / "mine.pt", start)
+    loaded = weights.load(tmp_path / "mine.pt")
+    assert loaded.labels is None and loaded.network.fc.out_features == 10
+    assert torch.equal(loaded.network.fc.weight, start.network.fc.weight)
+
+
+def test_a_pretrained_network_is_not_changed_in_place(stickfigures):
+    with pytest.raises(FrozenInstanceError):
+        stickfigures.labels = ()
+
+
+def test_only_labels_of_kinetics_need_torchvision():
+    """Its import takes seconds, so that the command would answer late."""
+    code = "import sys; from helpers import weights; weights.load(); print('torchvision' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert run.stdout == "False\n"
+
+
+MEMORY = """
+import resource, sys, torch
+from helpers import weights
+tensor = torch.rand(50_000_000)  # 200 MB
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+weights.save_atomically(tensor, sys.argv[1])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the unit of ru_maxrss is that of Linux")
+def test_saving_needs_no_second_copy_in_memory(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY, tmp_path / "large.pt"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert (tmp_path / "large.pt").stat().st_size > 200_000_000 and int(run.stdout) < 50_000_000
+
+
+FULL_DISK = """
+import resource, sys, torch
+from helpers import weights
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # as much as still fits on the disk
+try:
+    weights.save_atomically(torch.zeros(int(sys.argv[2])), sys.argv[1])
+except OSError as error:
+    print(error.errno, error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of the size of files are tested on POSIX systems")
+@pytest.mark.parametrize("count", [24_800, 25_000, 100_000])  # float32: the disk is full at the end, or in the middle
+@pytest.mark.parametrize("before", [None, b"an earlier file"])
+def test_a_full_disk_costs_no_earlier_file(before, count, tmp_path):
+    path = tmp_path / "mine.pt"
+    if before:
+        path.write_bytes(before)
+    run = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, path, str(count)], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    kept = ", and what was there before is still whole" if before else ""
+    message = f"cannot be written (File too large){kept}; make room, and run the same again: '{path}'\n"
+    assert run.stdout == f"27 [Errno 27] {message}"
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def test_what_cannot_be_saved_leaves_nothing_behind(tmp_path):
+    with pytest.raises(Exception, match="[Pp]ickle"):
+        weights.save_atomically(lambda: None, tmp_path / "mine.pt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_holds_something_else_is_named(tmp_path):
