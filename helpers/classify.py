@@ -32,7 +32,7 @@ __all__ = (
 ).split()
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-Path = str | os.PathLike
+Path, Clips, DType = str | os.PathLike, Iterable[Tensor], torch.dtype
 Device = torch.device | str | None
 
 
@@ -120,7 +120,7 @@ def ahead(items: Iterable) -> Iterator:
             yield item
 
 
-def _batches(clips: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+def _batches(clips: Clips, size: int) -> Iterator[Tensor]:
     """Batches (B, 3, T, H, W) of at most `size` clips. The clips before a damaged place come before the error."""
     clips, error = iter(clips), None
     while error is None:
@@ -136,7 +136,7 @@ def _batches(clips: Iterable[Tensor], size: int) -> Iterator[Tensor]:
     raise error
 
 
-def _outputs(network: nn.Module, clips: Iterable[Tensor], device: Device, dtype: torch.dtype) -> Iterator[Tensor]:
+def _outputs(network: nn.Module, clips: Clips, device: Device, dtype: DType) -> Iterator[Tensor]:
     """What the network gives for each preprocessed clip (3, T, H, W), float32 on the CPU."""
     device = torch.device(device or get_device())
     network = network.to(device)
@@ -147,7 +147,7 @@ def _outputs(network: nn.Module, clips: Iterable[Tensor], device: Device, dtype:
 
 
 def predict_clips(
-    pretrained: Pretrained, clips: Iterable[Tensor], device: Device = None, dtype: torch.dtype = torch.float32
+    pretrained: Pretrained, clips: Clips, device: Device = None, dtype: DType = torch.float32
 ) -> Iterator[Tensor]:
     """For each clip the softmax of the network's logits; while one is computed, the next is decoded.
 
@@ -164,9 +164,7 @@ def predict_clips(
         yield logits.softmax(0)
 
 
-def average_probs(
-    pretrained: Pretrained, clips: Iterable[Tensor], device: Device = None, dtype: torch.dtype = torch.float32
-) -> Tensor:
+def average_probs(pretrained: Pretrained, clips: Clips, device: Device = None, dtype: DType = torch.float32) -> Tensor:
     """The mean of `predict_clips` over the clips of a video, (labels,); the arguments are the same."""
     return torch.stack(list(predict_clips(pretrained, clips, device, dtype))).mean(0)
 
@@ -182,20 +180,16 @@ class VideoClassifier:
     """A function from a video file to its predictions, prepared once for any number of files.
 
     Args:
-        pretrained: its network is moved to the device.
+        pretrained, device, dtype: as for `predict_clips`; a ValueError refuses weights without labels.
         clips: how many clips are averaged; they are spread evenly over the video.
         k: how many predictions.
-        device, dtype: as for `predict_clips`.
         fast: prepare the network by `scale.inference.optimize_for_inference`, and scale frames while they are converted.
             Probabilities then differ in the third digit. See notebook 13.
-
-    Raises:
-        ValueError: the weights have no labels.
     """
 
     def __init__(
         self, pretrained: Pretrained, clips: int = 5, k: int = 5, device: Device = None,
-        dtype: torch.dtype = torch.float32, fast: bool = False,
+        dtype: DType = torch.float32, fast: bool = False,
     ) -> None:  # fmt: skip
         _require_labels(pretrained)
         self.pretrained, self.clips, self.k = pretrained, clips, k
@@ -217,7 +211,7 @@ class VideoClassifier:
         """The clips of a video, decoded one after another."""
         return self.read_clips(path, self.clips, self.pretrained.frames, self.pretrained.fps)
 
-    def predict(self, clips: Iterable[Tensor]) -> list[Prediction]:
+    def predict(self, clips: Clips) -> list[Prediction]:
         """The predictions for the clips that `read` gave, which a thread may have decoded before."""
         probs = average_probs(self.pretrained, clips, self.device, self.dtype)
         return top_k(probs, self.pretrained.labels, self.k)
@@ -225,7 +219,7 @@ class VideoClassifier:
 
 def predict_video(
     path: Path, pretrained: Pretrained, clips: int = 5, k: int = 5, device: Device = None,
-    dtype: torch.dtype = torch.float32, fast: bool = False,
+    dtype: DType = torch.float32, fast: bool = False,
 ) -> list[Prediction]:  # fmt: skip
     """The predictions for a video file, best first; arguments and errors are those of `VideoClassifier`."""
     return VideoClassifier(pretrained, clips, k, device, dtype, fast)(path)
@@ -238,7 +232,7 @@ def _require_labels(pretrained: Pretrained) -> None:
 
 
 def predict_stream(
-    path: Path, pretrained: Pretrained, step: int = 8, device: Device = None, dtype: torch.dtype = torch.float32
+    path: Path, pretrained: Pretrained, step: int = 8, device: Device = None, dtype: DType = torch.float32
 ) -> Iterator[tuple[float, Tensor]]:
     """Classify a video of any length clip by clip, decoded once, in constant memory.
 
@@ -280,18 +274,18 @@ def segments(rows: list[tuple[float, Tensor]], labels: tuple[str, ...], clip_sec
 
 
 def evaluate_torchvision_protocol(
-    path: Path, pretrained: Pretrained, device: Device = None, dtype: torch.dtype = torch.float32
+    path: Path, pretrained: Pretrained, device: Device = None, dtype: DType = torch.float32
 ) -> Tensor:
     """Probabilities (5, labels) of torchvision's five clips, see `video.protocol_clips`; it predicts the largest sum."""
     clips = video.protocol_clips(path, 5, pretrained.frames, pretrained.fps)
     return torch.stack(list(predict_clips(pretrained, clips, device, dtype)))
 
 
-def extract_features(pretrained: Pretrained, clips: Iterable[Tensor], device: Device = None) -> Tensor:
+def extract_features(pretrained: Pretrained, clips: Clips, device: Device = None) -> Tensor:
     """The output of global average pooling, (clips, channels), for networks of your own; arguments as of `predict_clips`."""
     *body, _ = pretrained.network.children()  # all but the linear layer
-    network, clips = nn.Sequential(*body, nn.Flatten()), map(pretrained.preprocess, clips)
-    return torch.stack(list(_outputs(network, clips, device, torch.float32)))
+    outputs = _outputs(nn.Sequential(*body, nn.Flatten()), map(pretrained.preprocess, clips), device, torch.float32)
+    return torch.stack(list(outputs))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -313,11 +307,10 @@ def main(arguments: list[str] | None = None) -> int:
         from helpers.scale import folder
 
         return folder.follow(folder.classify_folder(*options.files, options.out, pretrained, *settings), options.out)
+    row = dict(weights=pretrained.name) | ({} if options.timeline else dict(clips=options.clips))
     try:
-        if options.timeline:
-            row, classify = dict(weights=pretrained.name), functools.partial(_timeline, pretrained, options)
-        else:
-            row, classify = dict(weights=pretrained.name, clips=options.clips), VideoClassifier(pretrained, *settings)
+        timeline = functools.partial(_timeline, pretrained, options)
+        classify = timeline if options.timeline else VideoClassifier(pretrained, *settings)
         return max([_print_row(file, row, classify, options) for file in options.files])
     except KeyboardInterrupt:
         return 130
@@ -348,20 +341,17 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _print_row(file: str, row: dict, classify: Callable, options: argparse.Namespace) -> int:
     """Classify a file and print what comes of it; 1 if it cannot be read."""
-    error, results = None, []
+    key, failed = "segments" if options.timeline else "predictions", 0
     try:
         results = classify(file)
-    except video.VideoError as unreadable:
-        error = unreadable
+        end, lines = {key: [result._asdict() for result in results]}, (file, *results)
+    except video.VideoError as error:
+        end, lines, failed = dict(error=str(error)), (error,), 1
     if options.json:
-        key = "segments" if options.timeline else "predictions"
-        row = row | ({key: [result._asdict() for result in results]} if error is None else dict(error=str(error)))
-        print(json.dumps(dict(file=file) | row), flush=True)
-    elif error is None:
-        print(f"\n{file}", *results, sep="\n", flush=True)
+        print(json.dumps(dict(file=file) | row | end), flush=True)
     else:
-        print(f"\n{error}", file=sys.stderr, flush=True)
-    return int(error is not None)
+        print("", *lines, sep="\n", file=sys.stderr if failed else sys.stdout, flush=True)
+    return failed
 
 
 def _timeline(pretrained: Pretrained, options: argparse.Namespace, file: str) -> list[Segment]:
@@ -392,4 +382,7 @@ def at_least_one(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # without the clean-up of PyTorch's libraries, which takes a second and 0.1 GB

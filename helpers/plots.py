@@ -25,14 +25,10 @@ __all__ = (
 
 Texts = Sequence[str]
 # The colors of Okabe and Ito: readers with any kind of color vision can tell them apart.
-SPACE = "#0072B2"
-TIME = "#D55E00"
+SPACE, TIME = "#0072B2", "#D55E00"
 ANSWER = "#009E73"  # what a network predicts
-INK = "#333333"
-PALE = "#D9D9D9"
+INK, PALE = "#333333", "#D9D9D9"
 SHADES = LinearSegmentedColormap.from_list("shades", ["white", ANSWER])  # of table cells: the larger, the darker
-MARKERS = "osD^vP*X<>"
-PERCENT = "{:.0%}".format
 STYLE = {"font.family": "DejaVu Sans", "font.size": 11, "axes.titlesize": 12, "axes.titlelocation": "left"}
 STYLE |= {"axes.spines.top": False, "axes.spines.right": False}
 STYLE |= dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
@@ -57,7 +53,7 @@ def show(figure: Figure, alt: str) -> None:
     with io.BytesIO() as full, io.BytesIO() as small:
         figure.savefig(full, format="png")
         picture = Image.open(full).convert("RGB")
-        few = picture.quantize(192, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+        few = picture.quantize(192, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         few.save(small, format="png", optimize=True)
         data = base64.b64encode(small.getvalue()).decode()
     display({"image/png": data, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
@@ -72,7 +68,6 @@ def film_strip(
     Args:
         frames: uint8 (T, H, W, 3).
         labels: a text below each frame, for example its time.
-        title: above the whole strip.
         color: of the labels. Use `INK` if they are not times.
         rows: a text to the left of each row.
     """
@@ -97,8 +92,7 @@ def draw_frame(axes: Axes, frame: ArrayLike, label: str = "", color: str = TIME)
     axes.imshow(np.asarray(frame))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    if label:
-        axes.set_xlabel(label, color=color, fontsize=9, va="baseline", labelpad=11)
+    axes.set_xlabel(label, color=color, fontsize=9, va="baseline", labelpad=11)
 
 
 def draw_predictions(axes: Axes, predictions: Sequence[tuple[str, float]]) -> None:
@@ -116,7 +110,6 @@ def draw_predictions(axes: Axes, predictions: Sequence[tuple[str, float]]) -> No
 @style()
 def predictions_beside_frames(frames: ArrayLike, predictions: Sequence[tuple[str, float]]) -> Figure:
     """Four frames of a clip (T, H, W, 3), evenly spaced from first to last, and a network's predictions."""
-    frames = np.asarray(frames)
     figure = new_figure(9.6, 1.9)
     left, right = figure.subfigures(1, 2, width_ratios=(1.75, 1))
     for column, k in enumerate(np.linspace(0, len(frames) - 1, 4).round().astype(int)):
@@ -130,7 +123,7 @@ def matrix(
     values: ArrayLike,
     rows: Texts,
     columns: Texts,
-    write: Callable[[float], str] = PERCENT,
+    write: Callable[[float], str] = "{:.0%}".format,
     shades: ArrayLike | None = None,
     color: str = INK,
     **labels: str,
@@ -156,10 +149,9 @@ def matrix(
     axes.xaxis.label.set_color(color)
     axes.set_yticks(range(len(rows)), rows)
     slanted = dict(rotation=30, ha="right", rotation_mode="anchor") if too_long else {}
-    axes.set_xticks(range(len(columns)), columns, **slanted)
+    axes.set_xticks(range(len(columns)), columns, color=color, **slanted)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    axes.tick_params(axis="x", labelcolor=color)
     return figure
 
 
@@ -194,10 +186,9 @@ def curves(panels: Sequence[Mapping]) -> Figure:
 
 @style()
 def bars(names: Texts, panels: Mapping[str, tuple], shared: bool = False) -> Figure:
-    """Horizontal bars, a panel for each quantity.
+    """Horizontal bars with names from top to bottom, a panel for each quantity.
 
     Args:
-        names: of the rows, from top to bottom.
         panels: for each title the values, and a function from a value to its text.
         shared: whether all panels have the same scale.
     """
@@ -219,8 +210,7 @@ def scatter(panels: Sequence[Mapping], looks: Mapping[str, Mapping] = {}, column
     """Named points, a panel for each pair of quantities, and one legend for all panels.
 
     Args:
-        panels: a dict for each panel with title, xlabel, ylabel, and points: x and y for each name. The names are the
-            same in all panels.
+        panels: dicts of title, xlabel, ylabel, and points: x and y for each name. All panels have the same names.
         looks: for some names matplotlib's keywords for the marker. Other points get a marker in `INK` that no other has.
     """
     rows = -(-len(panels) // columns)
@@ -228,7 +218,7 @@ def scatter(panels: Sequence[Mapping], looks: Mapping[str, Mapping] = {}, column
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, number, title=panel["title"])
         for k, (name, (x, y)) in enumerate(panel["points"].items()):
-            look = dict(marker=MARKERS[k % len(MARKERS)], color=INK, ms=7) | looks.get(name, {})
+            look = dict(marker="osD^vP*X<>"[k % 10], color=INK, ms=7) | looks.get(name, {})
             axes.plot(x, y, label=name, ls="", **look)
         axes.set(xlabel=panel["xlabel"], ylabel=panel["ylabel"])
         axes.margins(0.1)
@@ -249,7 +239,6 @@ def draw_network(axes: Axes, shapes: Mapping = FULL_SHAPES, lit: Texts = (), kin
         lit: names of the parts that are drawn in color.
         kinds: for parts with convolutions "2D", "3D" or "(2+1)D", see `draw_kind`.
     """
-    widths = [width for width, _ in PARTS.values()]
     for k, (name, (width, height)) in enumerate(PARTS.items()):
         x = 0.55 + 1.32 * k
         corner = (x - width / 2, 1.3 - height / 2)
@@ -260,7 +249,7 @@ def draw_network(axes: Axes, shapes: Mapping = FULL_SHAPES, lit: Texts = (), kin
         axes.text(x, 0.38, name, ha="center", va="center", fontsize=10.5, weight="bold" if name in lit else "normal")
         axes.text(x, 0.14, shapes[name], ha="center", va="center", fontsize=9)
         if k > 0:
-            draw_arrow(axes, (x - 1.32 + widths[k - 1] / 2 + 0.08, 1.3), (x - width / 2 - 0.08, 1.3))
+            draw_arrow(axes, (x - 1.24 + _SIZES[k - 1][0] / 2, 1.3), (x - width / 2 - 0.08, 1.3))
     axes.set(xlim=(0, 10.4), ylim=(0, 2.3), aspect="equal", xticks=[], yticks=[])
     axes.set_axis_off()
 

@@ -283,13 +283,11 @@ def _ig65m(file, frames, num_classes=400, accuracy=None):
     where it keeps their shape. The accuracies are from facebookresearch/VMZ, c2/tutorials/model_zoo.md.
     """
     url = f"https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0/{file}.pth"
-    then = "then on Kinetics-400" if accuracy else "and on nothing else"
+    then, score = "and on nothing else", "Good for features."
+    if accuracy:
+        then = "then on Kinetics-400"
+        score = f"Published accuracy of the original: {accuracy} % of the validation videos."
     trained_on = f"Trained on IG-65M: 65 million public videos and their hashtags, {then}."
-    score = (
-        f"Published accuracy of the original: {accuracy} % of the validation videos."
-        if accuracy
-        else "Good for features."
-    )
     return Source("r2plus1d_34", url, trained_on, score, num_classes, frames, fps=30.0, paper_widths=True, eps=1e-3)
 
 

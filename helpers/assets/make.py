@@ -1,8 +1,8 @@
 """Make what this folder holds: `python -m helpers.assets.make clip` and `python -m helpers.assets.make weights`.
 
-The weights take most of an hour on two cores. They are trained on small frames first and finished at full size; a
-killed run goes on from its last epoch (checkpoints lie in `runs/`, which git ignores). Beside them lies a report: the
-command, the seeds, the versions, the score on clips that the training never saw, and a table of it by action.
+The weights take most of an hour on two cores. The training begins with small frames and ends with full size. A run that
+is killed goes on from its last epoch when it is started again: its checkpoints are in `runs/`, which git ignores. The
+report beside the weights has the command, the seeds, the versions, the accuracy on test clips, and a confusion matrix.
 """
 
 import json
@@ -19,30 +19,32 @@ from torch.utils.data import Subset
 from helpers import training, transforms, video
 from helpers.networks import count_parameters, r2plus1d_18
 from helpers.stickfigures import ACTIONS, StickFigures, scene
-from helpers.training import accuracy, confusion_matrix, predict, random_horizontal_flip, train
+from helpers.training import accuracy, predict, train
+
+__all__ = ["TEST", "TRAIN", "clip", "weights"]
 
 HERE = Path(__file__).parent
 WIDTH = 16
-SEED = 2024  # of the first weights and of the order of the clips
-TRAIN, TEST, WATCH = 1, 2, 3  # of the clips: to train on, to report on, to look at after each epoch
-STAGES = (dict(size=64, clips=4000, epochs=5, lr=3e-3), dict(size=112, clips=3000, epochs=3, lr=1e-3))
+SEED = 2024  # of the initial weights and of the order of the clips
+TRAIN, TEST, VALIDATION = 1, 2, 3  # seeds of the clips to train on, to report on, to evaluate after each epoch
+PHASES = (dict(size=64, clips=4000, epochs=5, lr=3e-3), dict(size=112, clips=3000, epochs=3, lr=1e-3))
 TEST_CLIPS = 800
 
 
-def clip():
-    """Four seconds of jumping jacks, as a film of an ordinary size and rate."""
-    film = scene("jumping jacks", seed=7, index=6, frames=120, size=(256, 342), seconds=4.0, stage=0.875).frames
-    video.write_video(HERE / "jumping_jacks.mp4", film, fps=30, quality=26)
+def clip() -> None:
+    """Write four seconds of jumping jacks, as a video of an ordinary size and frame rate."""
+    frames = scene("jumping jacks", seed=7, index=6, frames=120, size=(256, 342), seconds=4.0, stage=0.875).frames
+    video.write_video(HERE / "jumping_jacks.mp4", frames, fps=30, quality=26)
 
 
-def weights():
-    """Train R(2+1)D-18 on stick figures; store it in half precision, and a report beside it."""
+def weights() -> None:
+    """Train R(2+1)D-18 on stick figures; write its weights in float16 and a report beside them."""
     torch.manual_seed(SEED)
     network = r2plus1d_18(len(ACTIONS), WIDTH).to(memory_format=torch.channels_last_3d)  # faster, the same numbers
     histories = []
-    for number, stage in enumerate(STAGES):
-        print("{clips} clips of 16 x {size} x {size}".format(**stage), flush=True)
-        histories.append(_train(network, number, **stage))
+    for number, phase in enumerate(PHASES):
+        print("{clips} clips of 16 x {size} x {size}".format(**phase), flush=True)
+        histories.append(_train(network, number, **phase))
     network = network.to(memory_format=torch.contiguous_format)
     half = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
     torch.save(half, HERE / "stickfigures.pt")
@@ -61,8 +63,8 @@ def weights():
         labels=ACTIONS,
         seed=SEED,
         clip_seeds=dict(train=TRAIN, test=TEST),
-        stages=[dict(stage, history=history) for stage, history in zip(STAGES, histories)],
-        training_clips=sum(stage["clips"] for stage in STAGES),
+        stages=[dict(phase, history=history) for phase, history in zip(PHASES, histories)],
+        training_clips=sum(phase["clips"] for phase in PHASES),
         test_clips=TEST_CLIPS,
         accuracy=accuracy(logits, labels),
         accuracy_stored=accuracy(stored_logits, labels),
@@ -78,30 +80,31 @@ def weights():
 
 
 def _train(network, number, size, clips, epochs, lr):
-    """One stage of the training, on clips that no earlier one has seen; its history."""
-    first = sum(stage["clips"] for stage in STAGES[:number])
-    drawn = StickFigures(first + clips, seed=TRAIN, size=size, transform=transforms.normalize)
-    watched = StickFigures(200, seed=WATCH, size=size, transform=transforms.normalize)
+    """One phase of the training, on clips that no earlier phase has used; its history."""
+    first = sum(phase["clips"] for phase in PHASES[:number])
+    train_set = StickFigures(first + clips, seed=TRAIN, size=size, transform=transforms.normalize)
+    validation_set = StickFigures(200, seed=VALIDATION, size=size, transform=transforms.normalize)
     history = train(
-        network, Subset(drawn, range(first, first + clips)), watched, epochs, lr=lr, seed=SEED, augment=random_horizontal_flip,
-        checkpoint=training.checkpoint_path(f"stage{number}"), about=f"{drawn.settings}, seed {TRAIN}, checksum {_checksum(drawn)}",
+        network, Subset(train_set, range(first, first + clips)), validation_set, epochs, lr=lr, seed=SEED,
+        augment=transforms.random_horizontal_flip, checkpoint=training.checkpoint_path(f"stage{number}"),
+        fingerprint=f"{train_set.settings}, seed {TRAIN}, checksum {_checksum(train_set)}",
     )  # fmt: skip
-    return [
-        {name: round(value, 4) for name, value in line.items() if name not in ("seconds", "waited")} for line in history
-    ]
+    return [{name: round(line[name], 4) for name in ("epoch", "loss", "train", "test")} for line in history]
 
 
 def _checksum(clips):
-    """Changes when the clips are drawn in another way."""
+    """A number that changes when `stickfigures` draws other clips."""
     return zlib.crc32(b"".join(clips[k][0].numpy().tobytes() for k in range(len(ACTIONS))))
 
 
 def _by_action(logits, labels):
-    """For each action how many of its clips were taken for each action, most frequent first."""
-    rows = zip(ACTIONS, confusion_matrix(logits, labels).tolist())
+    """The confusion matrix as {action: {prediction: clips}}, the most frequent prediction first, without zeros."""
+    from sklearn.metrics import confusion_matrix
+
+    rows = confusion_matrix(labels, logits.argmax(1), labels=range(len(ACTIONS))).tolist()
     return {
         action: {ACTIONS[k]: n for k, n in sorted(enumerate(row), key=lambda pair: -pair[1]) if n}
-        for action, row in rows
+        for action, row in zip(ACTIONS, rows)
     }
 
 

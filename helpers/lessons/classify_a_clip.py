@@ -161,11 +161,15 @@ def draw_timeline(path: str | PathLike, pretrained: Pretrained, step: int = 8) -
 
 def _classify_stream(path, pretrained, step):
     """The rows of `classify.predict_stream`, with a progress bar while they come, and the duration of the video."""
-    seconds = video.probe(path).seconds
-    rows = classify.predict_stream(path, pretrained, step)
+    seconds, rows = video.probe(path).seconds, []
     # Without a notebook the bar appears only on a terminal (disable=None). It goes away at the end (leave=False).
-    total = max(1, int(seconds * pretrained.fps / step))
-    return list(tqdm(rows, "classifying", total, unit=" clips", leave=False, disable=None)), seconds
+    total = int(seconds * pretrained.fps / step)
+    with tqdm(desc="classifying", total=total, unit=" clips", leave=False, disable=None) as bar:
+        for row in classify.predict_stream(path, pretrained, step):
+            rows.append(row)
+            bar.update()
+        bar.total = bar.n  # `total` was an estimate; a bar that has not reached it would stay
+    return rows, seconds
 
 
 def draw_moment(path: str | PathLike, pretrained: Pretrained, start: float, probs: Tensor) -> None:

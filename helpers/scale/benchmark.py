@@ -152,7 +152,7 @@ def _memory(line, setup, side):
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return None
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["helpers.scale.benchmark"])  # imports PyTorch once for all these processes
+    context.set_forkserver_preload(["torchvision", "helpers.scale.inference"])  # once for all these processes
     with context.Pool(1) as pool:
         return pool.apply(_most_memory, (line.title, setup, side))
 

@@ -72,10 +72,7 @@ def classify_folder(
 
 def _map(worker, items, workers, on_gpus):
     """What Ray Data makes of items, as they are done; it gives the item of a worker that is killed to another."""
-    try:
-        import ray.data
-    except ImportError:
-        raise ImportError("Ray is not installed here. Install it with `make extras`") from None
+    ray = _ray()
     if not items:
         return
     started = not ray.is_initialized()
@@ -83,14 +80,27 @@ def _map(worker, items, workers, on_gpus):
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         if on_gpus and not ray.cluster_resources().get("GPU"):
-            raise ValueError("no machine of the cluster has a GPU: let the workers use the cpu")  # Ray would wait for one
+            raise ValueError(
+                "no machine of the cluster has a GPU: let the workers use the cpu"
+            )  # Ray would wait for one
         data = ray.data.from_items(items, override_num_blocks=min(len(items), 100_000))
         data.context.enable_progress_bars = False
         pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2)
-        yield from data.map(worker, compute=pool, num_cpus=1, num_gpus=int(on_gpus)).iter_rows(prefetch_batches=0)
+        data = data.map(worker, compute=pool, num_cpus=1, num_gpus=int(on_gpus))
+        for table in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            yield from table.to_pylist()
     finally:
         if started:
             ray.shutdown()
+
+
+def _ray():
+    try:
+        import ray.data
+    except ImportError:
+        raise ImportError("Ray is not installed here. Install it with `make extras`") from None
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    return ray
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,9 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings = options.clips, options.top, options.device, getattr(torch, options.precision), options.fast
     try:
         if options.address:
-            import ray
-
-            ray.init(options.address, log_to_driver=False, logging_level=logging.ERROR)
+            _ray().init(options.address, log_to_driver=False, logging_level=logging.ERROR)
         run = classify_folder(options.folder, options.out, options.weights, *settings, options.workers)
         return rows.follow(run, options.out)
     except (ImportError, RuntimeError, ValueError, OSError, weights.WeightsError) as error:

@@ -35,10 +35,10 @@ def classify_folder(
     folder: str | os.PathLike, out: str | os.PathLike, pretrained: Pretrained, clips: int = 5, k: int = 5,
     device: classify.Device = None, dtype: torch.dtype = torch.float32, fast: bool = False,
 ) -> Iterator[Progress]:  # fmt: skip
-    """Classify every file below a folder, in the order of their names, and write a row for each; see `write_rows`.
+    """Classify every file below a folder, in the order of their names, into the rows of `write_rows`.
 
-    A row holds file, weights, clips, top, precision, fast, and either predictions, best first, or error, why there are
-    none. While one file is classified, two threads decode the next ones. Other arguments as of `classify.VideoClassifier`.
+    They end with predictions, best first, or error, why there are none. While one file is classified, two threads decode
+    the next ones. Other arguments as of `classify.VideoClassifier`.
     """
     classifier = classify.VideoClassifier(pretrained, clips, k, device, dtype, fast)
 
@@ -81,14 +81,7 @@ def write_rows(
 
     A row is a JSON object on a line: file, its path below the folder; the settings; and its end. Half a row, left by a
     process that was killed while it wrote, is cut off and made again. Names that begin with a dot are passed over.
-
-    Args:
-        folder, out: where the files are, and where the rows go.
-        settings: what the rows depend on.
-        make: from a list of names to pairs of a name and the end of its row, a dictionary, in any order.
-
-    Yields:
-        The progress at the beginning, which earlier runs have made, and after each row.
+    `make` takes a list of names and gives pairs of a name and the end of its row, a dictionary, in any order.
 
     Raises:
         NotADirectoryError: no such folder.

@@ -14,17 +14,14 @@ from helpers.blocks import R2DStem
 from helpers.classify import Device, _wait_for
 
 __all__ = (
-    "Conv3dAsConv2d bandwidth conv3d_as_conv2d cpu_has_bfloat16 interleaved matrix_product optimize_for_inference peak_flops"
-).split()
+    "bandwidth conv3d_as_conv2d cpu_has_bfloat16 interleaved matrix_product optimize_for_inference peak_flops".split()
+)
 
 
 def interleaved(functions: dict[str, Callable], device: Device = "cpu", rounds: int = 7) -> dict[str, list[float]]:
-    """The seconds that each of several functions takes in each round; a machine that slows down slows all of them.
+    """The seconds of several functions without arguments, measured in turn, after a round that does not count.
 
-    Args:
-        functions: without arguments.
-        device: on which they compute.
-        rounds: how often each is measured; one more round comes first and does not count.
+    A machine that slows down then slows all of them.
     """
     taken = {name: [] for name in functions}
     for _ in range(rounds + 1):
@@ -37,9 +34,7 @@ def interleaved(functions: dict[str, Callable], device: Device = "cpu", rounds: 
     return {name: times[1:] for name, times in taken.items()}
 
 
-def matrix_product(
-    dtype: torch.dtype = torch.float32, device: Device = "cpu", side: int = 4096
-) -> Callable[[], Tensor]:
+def matrix_product(dtype: torch.dtype = torch.float32, device: Device = "cpu", side: int = 4096) -> Callable:
     """A function that multiplies two square matrices, which processors do best; its attribute `flop` counts the work."""
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
 
@@ -82,16 +77,12 @@ def optimize_for_inference(
     after another: what is in a cache then stays there. Elsewhere the convolutions are PyTorch's own, in channels-last layout.
 
     Args:
-        network: a `VideoResNet`, or torchvision's, in eval mode; it is not changed, and shares nothing with the result.
+        network: a `VideoResNet`, or torchvision's; it is not changed. ValueError: in train mode. TypeError: other parts.
         dtype: of its computations; torch.bfloat16 where the processor has it, on a GPU also torch.float16.
         size: (C, T, H, W) of the clips for which the layout is chosen. Others work, too.
 
     Returns:
         A module on the network's device, clips (B, C, T, H, W) to float32 logits (B, classes).
-
-    Raises:
-        ValueError: a network in train mode, whose batch norms depend on the batch.
-        TypeError: a network with other parts.
     """
     if network.training:
         raise ValueError("call network.eval() first: in train mode batch norms take the statistics of the batch")
@@ -173,10 +164,7 @@ class _Folded(nn.Module):
 
 
 class _Packed(_Folded):
-    """The same by operators of oneDNN that torch.compile uses, which compute sum and ReLU while they write.
-
-    They are not part of PyTorch's public interface; `_packs` looks whether they are there.
-    """
+    """The same by operators of oneDNN that compute sum and ReLU while they write; not public, see `_packs`."""
 
     packed = None
 
@@ -193,7 +181,7 @@ class _Packed(_Folded):
 
 def _packs(dtype):
     """Whether `_Packed` can be used here for numbers of this type."""
-    if dtype not in (torch.float32, torch.bfloat16) or (dtype == torch.bfloat16 and not cpu_has_bfloat16()):
+    if dtype != torch.float32 and not (dtype == torch.bfloat16 and cpu_has_bfloat16()):
         return False
     try:
         with torch.inference_mode():
@@ -205,10 +193,7 @@ def _packs(dtype):
 
 
 def conv3d_as_conv2d(network: nn.Module) -> nn.Module:
-    """Let 2D convolutions compute what is flat in time or in space, for training; the network is changed and returned.
-
-    Its parameters stay the same objects under the same names, so optimizers and checkpoints still fit.
-    """
+    """Let 2D convolutions compute what is flat in time or in space; the network is changed and returned, its parameters stay."""
     for parent in list(network.modules()):
         for name, layer in parent.named_children():
             if isinstance(layer, nn.Conv3d) and _is_flat(layer):

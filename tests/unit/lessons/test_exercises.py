@@ -5,6 +5,7 @@ import copy
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,18 +61,35 @@ def test_random_numbers_are_the_same_in_each_check_and_the_readers_go_on():
     assert drawn[0] == drawn[1] and torch.equal(torch.rand(3), expected)
 
 
+WRONG = """
+from torch import nn
+from helpers.lessons import compare_3d_and_2plus1d, build_the_2plus1d_block
+assert False, "not reached under -O"
+print(compare_3d_and_2plus1d.check_conv3d_macs(lambda weight, output: 27))
+print(build_the_2plus1d_block.check_conv2plus1d(lambda *sizes: nn.Identity()))
+"""
+
+
+@pytest.mark.slow  # once for each environment Python compiles torch and torchvision anew: half a minute
 def test_a_wrong_solution_is_wrong_under_python_O():
-    code = (
-        "from torch import nn\n"
-        "from helpers.lessons import compare_3d_and_2plus1d, build_the_2plus1d_block\n"
-        "assert False, 'not reached under -O'\n"
-        "print(compare_3d_and_2plus1d.check_conv3d_macs(lambda weight, output: 27))\n"
-        "print(build_the_2plus1d_block.check_conv2plus1d(lambda *sizes: nn.Identity()))\n"
-    )
-    done = subprocess.run([sys.executable, "-O", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-O", "-c", WRONG], cwd=ROOT, capture_output=True, text=True, check=True)
     first, second, third, fourth = done.stdout.splitlines()
     assert first.startswith("conv3d_macs: not yet. Each of the 8") and second == "False"
     assert third.startswith("conv2plus1d: not yet. Its state dict has no") and fourth == "False"
+
+
+def test_a_wrong_solution_is_wrong_in_optimized_code(capsys):
+    """As under `python -O`, without a process of its own."""
+    code = compile(Path(exercises.__file__).read_text(encoding="utf-8"), "exercises", "exec", optimize=1)
+    optimized = {"__name__": "optimized"}
+    exec(code, optimized)
+
+    def check_layers(solution):
+        optimized["same_layers"](solution(), nn.Sequential(nn.Conv3d(1, 1, 1), nn.ReLU()), torch.ones(1, 1, 2, 2, 2))
+
+    wrong = nn.Sequential(nn.Conv3d(1, 1, 1), nn.Tanh())
+    assert optimized["exercise"](check_layers)(lambda: wrong) is False
+    assert "The first difference is in what comes out of 1" in capsys.readouterr().out
 
 
 def test_no_lesson_relies_on_assert():
@@ -128,7 +146,11 @@ def altered(network, how, where):
         ("delete", "fc", r"no fc\.weight\. Complete are: stem, layer1, layer2, layer3, layer4\."),
         ("extra", "layer5", r"has layer5\.weight, which is not in torchvision's"),
         ("eps", "stem.1", r"The first difference is in what comes out of stem\.1: its stride, its padding, its eps"),
-        ("stride", "layer2.0.conv1.0.0", r"RuntimeError.*comes out of layer2\.0\.conv1\.0\.0 is \(2, 28, 16, 5, 10\), not"),
+        (
+            "stride",
+            "layer2.0.conv1.0.0",
+            r"RuntimeError.*comes out of layer2\.0\.conv1\.0\.0 is \(2, 28, 16, 9, 20\), not",
+        ),
         ("padding", "layer1.1.conv2.0.3", r"RuntimeError.*what comes out of layer1\.1\.conv2\.0\.3 is"),
         ("first frame", "avgpool", r"in what (comes out of avgpool|goes into fc)"),
         ("skip", "layer3.1.relu", r"what comes out of layer3\.1\.relu"),

@@ -3,18 +3,17 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 import torch
 
-from helpers import classify, cluster, stickfigures, video, weights
+from helpers import stickfigures, video, weights
+from helpers.scale import cluster, folder
 
 pytestmark = [
     pytest.mark.slow,
@@ -60,7 +59,7 @@ def alone(home):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with contextlib.chdir(home):
-        list(classify.classify_folder("films", "alone.jsonl", weights.load(MINE), device="cpu", **HOW))
+        list(folder.classify_folder("films", "alone.jsonl", weights.load(MINE), device="cpu", **HOW))
     torch.set_num_threads(threads)
     return rows(home / "alone.jsonl")
 
@@ -68,6 +67,7 @@ def alone(home):
 @pytest.fixture
 def at_home(home, monkeypatch):
     monkeypatch.chdir(home)
+    return home
 
 
 def rows(out):
@@ -75,74 +75,26 @@ def rows(out):
     return sorted(map(json.loads, out.read_text().splitlines()), key=lambda row: row["file"])
 
 
-def watched(diary, at_birth=lambda: None, at_end=lambda: None):
-    """A worker that keeps a diary: a line of its process and of the file that it begins.
-
-    Ray sends a class that was made in a function whole, so that the workers need not find this module.
-    """
-
-    class Watched(cluster.Worker):
-        def __init__(self, *arguments):
-            at_birth()
-            super().__init__(*arguments)
-
-        def __call__(self, row):
-            with open(diary, "a") as lines:
-                lines.write(f"{os.getpid()} {row['name']}\n")
-            row = super().__call__(row)
-            at_end()
-            return row
-
-    return Watched
-
-
-def begun(diary):
-    """Pairs of a process and a file."""
-    return [line.split(maxsplit=1) for line in diary.read_text().splitlines()]
-
-
-def test_rows_are_those_of_a_single_process_and_both_workers_make_some(
-    ray, at_home, alone, tmp_path, monkeypatch, capfd
-):
-    diary, out, give_up = tmp_path / "diary", tmp_path / "out", time.time() + 60
-
-    def wait_for_the_other():
-        while len({line.split()[0] for line in diary.read_text().splitlines()}) < 2 and time.time() < give_up:
-            time.sleep(0.01)
-
-    monkeypatch.setattr(cluster, "Worker", watched(diary, at_end=wait_for_the_other))
-    told = list(cluster.classify_folder("films", out, MINE, **HOW))
+def test_rows_are_those_of_a_single_process(ray, at_home, alone, tmp_path):
+    out = tmp_path / "out"
+    progress = list(cluster.classify_folder("films", out, MINE, **HOW))
     assert rows(out) == alone and [row["file"] for row in alone if "error" in row] == ["cut.mp4"]
-    assert [(each.done, each.total) for each in told] == [(done, 8) for done in range(9)] and told[-1].failed == 1
-    assert len({process for process, _ in begun(diary)}) == 2 and len(begun(diary)) == 8
+    assert [(each.done, each.total) for each in progress] == [(done, 8) for done in range(9)]
+    assert progress[-1].failed == 1
     (again,) = cluster.classify_folder("films", out, MINE, **HOW)
-    assert again[:3] == (8, 8, 1) and len(begun(diary)) == 8
-    assert capfd.readouterr() == ("", "")
+    assert again == (8, 8, 1)
     assert ray.data.DataContext.get_current().enable_progress_bars  # of the caller's other data
 
 
-def test_killed_workers_lose_nothing_and_double_nothing(ray, at_home, alone, tmp_path, monkeypatch):
-    """One is killed at its start, and one that has classified the fourth file and not yet handed it over."""
-    diary, out = tmp_path / "diary", tmp_path / "out"
-
-    def die_once(where):
-        with contextlib.suppress(FileExistsError), open(tmp_path / where, "x") as killed:
-            killed.write(str(os.getpid()))
-            killed.flush()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def die_at_the_fourth():
-        if len(diary.read_text().splitlines()) >= 4:
-            die_once("working")
-
-    monkeypatch.setattr(cluster, "TASKS", 4)  # of two files
-    monkeypatch.setattr(cluster, "Worker", watched(diary, lambda: die_once("starting"), die_at_the_fourth))
-    list(cluster.classify_folder("films", out, MINE, **HOW))
-    assert rows(out) == alone
-    starting, working = ((tmp_path / where).read_text() for where in ("starting", "working"))
-    assert starting not in {process for process, _ in begun(diary)}
-    *_, undelivered = (file for process, file in begun(diary) if process == working)
-    assert len({process for process, file in begun(diary) if file == undelivered}) == 2  # another has done it again
+def test_killed_workers_lose_nothing_and_double_nothing(ray, at_home, alone, tmp_path):
+    """Both are killed while they work, at different moments."""
+    out, killed = tmp_path / "out", []
+    for progress in cluster.classify_folder("films", out, MINE, **HOW):
+        if progress.done in (1, 4):
+            workers = [each for each in psutil.Process().children(recursive=True) if each.name().startswith("ray::Map")]
+            killed.append(next(worker for worker in workers if worker.pid not in killed).pid)
+            os.kill(killed[-1], signal.SIGKILL)
+    assert rows(out) == alone and len(set(killed)) == 2
 
 
 def test_the_command_goes_on_after_it_was_killed(ray, home, alone, tmp_path):
@@ -157,26 +109,30 @@ def test_the_command_goes_on_after_it_was_killed(ray, home, alone, tmp_path):
     before = out.read_bytes()
     assert 2 <= before.count(b"\n") < 8
     code = (
-        "import ray, sys; from helpers import cluster; sys.exit(cluster.main(sys.argv[1:]) + 10 * ray.is_initialized())"
+        "import ray, sys; from helpers.scale import cluster; "
+        "sys.exit(cluster.main(sys.argv[1:]) + 10 * ray.is_initialized())"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=home, capture_output=True, text=True)
     assert rows(out) == alone and out.read_bytes().startswith(before)
     assert (done.returncode, done.stdout) == (1, "")
-    assert all(" of 8" in line for line in done.stderr.splitlines()) and "8 of 8, 1 could not be read" in done.stderr
+    assert done.stderr.splitlines()[-1] == "8 of 8, 1 could not be read"
 
 
-def test_a_worker_that_fails_says_why_and_ends_the_run(ray, at_home, tmp_path, monkeypatch, capfd):
+def test_a_worker_that_fails_says_why_and_ends_the_run(ray, at_home, tmp_path, monkeypatch):
     """It does not find the weights, which the caller has found."""
-    mine = shutil.copy(MINE, tmp_path)
-    monkeypatch.setattr(cluster, "Worker", watched(tmp_path / "diary", lambda: Path(mine).unlink(missing_ok=True)))
+    mine = tmp_path / MINE
+    mine.write_bytes((at_home / MINE).read_bytes())
+    run = cluster.classify_folder("films", tmp_path / "out", str(mine), **HOW)
+    assert next(run).done == 0
+    mine.unlink()
     with pytest.raises(RuntimeError, match=r"films/.*mp4 could not be done.* ValueError: unknown weights '/.*mine.pt'"):
-        list(cluster.classify_folder("films", tmp_path / "out", mine, **HOW))
-    assert (tmp_path / "out").read_text() == "" and capfd.readouterr().err == ""
+        list(run)
+    assert (tmp_path / "out").read_text() == ""
 
 
 def test_what_cannot_begin(at_home, tmp_path, monkeypatch, capsys):
     """It is told before a cluster is started."""
-    monkeypatch.setattr(cluster, "_cluster", None)
+    monkeypatch.setattr(cluster, "_map", None)
     out = tmp_path / "out"
     for folder, more, says in [
         ("nowhere", [], "nowhere is no folder"),
@@ -199,22 +155,3 @@ def test_ray_is_missing(at_home, tmp_path, monkeypatch, capsys):
         monkeypatch.setitem(sys.modules, name, None)
     assert cluster.main(["films", "--out", str(tmp_path / "out")]) == 2
     assert "make extras" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "cores, workers, each",
-    [([8], 2, 4), ([4, 4, 4], 2, 4), ([4, 4, 4], 4, 2), ([1, 7], 3, 2), ([2], 5, 1), ([0, 2], 1, 2)],
-)
-def test_cores_are_shared_out(cores, workers, each):
-    machines = [dict(Alive=True, Resources=dict(CPU=float(each)) if each else {}) for each in cores]
-    gone = dict(Alive=False, Resources=dict(CPU=64.0))
-    assert cluster._share([gone, *machines], workers) == each
-
-
-def test_other_lines_pass(capfd):
-    """Nothing but the line with the sign is kept from stderr, by whomever it is written."""
-    with cluster._unsaid(b"secret"):
-        os.write(2, b"one\na secret\n")
-        subprocess.run([sys.executable, "-c", "import sys; print('two', file=sys.stderr)"])
-    os.write(2, b"a secret\n")
-    assert capfd.readouterr().err == "one\ntwo\na secret\n"

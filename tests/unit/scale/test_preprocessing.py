@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from helpers import transforms, video, weights
+from helpers import classify, transforms, video, weights
 from helpers.scale import preprocessing
 from helpers.stickfigures import scene
 
@@ -16,7 +16,7 @@ CLIP = weights.ASSETS / "jumping_jacks.mp4"
 
 
 def random_frame(height, width, format="yuv420p", colorspace=None, full=False, seed=0):
-    """A smooth frame without extremes, so that no colour is cut off at 0 or 255."""
+    """A smooth frame without extremes, so that no color is cut off at 0 or 255."""
     small = torch.rand(1, 3, 5, 6, generator=torch.Generator().manual_seed(seed)) * 40 + 110
     planes = [F.interpolate(small[:, :1], (height, width), mode="bilinear")]
     planes += [F.interpolate(small[:, k : k + 1], (-(-height // 2), -(-width // 2)), mode="bilinear") for k in (1, 2)]
@@ -35,8 +35,8 @@ def random_frame(height, width, format="yuv420p", colorspace=None, full=False, s
     return frame, kept
 
 
-def long_way(planes, side, red, blue, full):
-    """Full-size RGB in float64 by the matrix of the standard, then scaled, cropped and normalised by torch."""
+def long_way(planes, crop_size, red, blue, full):
+    """Full-size RGB in float64 by the matrix of the standard, then scaled, cropped and normalized by torch."""
     y, u, v = (torch.from_numpy(plane).double() for plane in planes)
     u, v = (part.repeat_interleave(2, 0).repeat_interleave(2, 1)[: y.shape[0], : y.shape[1]] - 128 for part in (u, v))
     y, u, v = (y, u, v) if full else ((y - 16) * 255 / 219, u * 255 / 224, v * 255 / 224)
@@ -49,11 +49,11 @@ def long_way(planes, side, red, blue, full):
         ]
     )
     assert rgb.min() > 0 and rgb.max() < 255
-    scaled = F.interpolate(rgb[None], transforms.resized_size(side), mode="bilinear", align_corners=False)[0]
-    top, left = (round((length - side) / 2) for length in scaled.shape[1:])
-    square = scaled[:, top : top + side, left : left + side] / 255
+    scaled = F.interpolate(rgb[None], transforms.resized_size(crop_size), mode="bilinear", align_corners=False)[0]
+    top, left = (round((length - crop_size) / 2) for length in scaled.shape[1:])
+    crop = scaled[:, top : top + crop_size, left : left + crop_size] / 255
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (transforms.MEAN, transforms.STD))
-    return (square - mean) / std
+    return (crop - mean) / std
 
 
 @pytest.mark.parametrize("side", [112, 64])
@@ -74,7 +74,7 @@ def test_a_frame_is_scaled_as_its_rgb_would_be(height, width, side, colorspace, 
     assert (torch.from_numpy(found) - long_way(planes, side, red, blue, full)).abs().max() < 1e-3
 
 
-def test_colours_are_cut_off_as_in_rgb():
+def test_colors_are_cut_off_as_in_rgb():
     frame, _ = random_frame(64, 64)
     for plane, value in zip(frame.planes, (235, 240, 16)):
         plane.update(bytes([value]) * plane.buffer_size)
@@ -156,11 +156,11 @@ def test_the_next_item_is_made_while_one_is_used():
             event.set()
             yield k
 
-    for k in preprocessing.ahead(items()):
-        assert k == 2 or made[k + 1].wait(10)
+    for k in classify.ahead(items()):
+        assert k == 2 or made[k + 1].wait(60)
         assert k > 0 or not made[2].is_set()  # but no more than the next
         used.append(k)
-    assert used == [0, 1, 2] and list(preprocessing.ahead([])) == []
+    assert used == [0, 1, 2] and list(classify.ahead([])) == []
 
 
 def test_an_error_comes_in_its_place():
@@ -168,7 +168,7 @@ def test_an_error_comes_in_its_place():
         yield 1
         raise video.VideoError("damaged")
 
-    found = preprocessing.ahead(items())
-    assert next(found) == 1
+    results = classify.ahead(items())
+    assert next(results) == 1
     with pytest.raises(video.VideoError, match="damaged"):
-        next(found)
+        next(results)

@@ -15,13 +15,14 @@ from helpers.scale import folder as folder_job
 
 
 def fill(folder, out, **other):
-    """Rows that say how long each file's content is; a file of zeros cannot be told anything about."""
-    how = dict(how=1) | other
+    """Rows that say how long each file is; an empty file gives an error."""
 
-    def finish(content):
-        return dict(error="empty") if not content else dict(length=len(content))
+    def make(names):
+        for name in names:
+            content = (folder / name).read_bytes()
+            yield name, dict(length=len(content)) if content else dict(error="empty")
 
-    return list(folder_job.write_rows(folder, out, how, lambda path: path.read_bytes(), finish))
+    return list(folder_job.write_rows(folder, out, dict(how=1) | other, make))
 
 
 def rows(out):
@@ -38,24 +39,23 @@ def folder(tmp_path):
 
 
 def test_every_file_has_a_row_in_order(folder, tmp_path):
-    told = fill(folder, tmp_path / "out")
+    progress = fill(folder, tmp_path / "out")
     assert rows(tmp_path / "out") == [
         dict(file="a", how=1, length=1),
         dict(file="b/deep/y", how=1, error="empty"),
         dict(file="b/z", how=1, length=2),
         dict(file="c", how=1, length=3),
     ]
-    assert [(p.done, p.total, p.failed) for p in told] == [(0, 4, 0), (1, 4, 0), (2, 4, 1), (3, 4, 1), (4, 4, 1)]
-    assert str(told[0]) == "0 of 4"
-    assert "4 of 4, 1 could not be read; " in str(told[-1]) and str(told[-1]).endswith("0:00 minutes left")
+    assert progress == [(0, 4, 0), (1, 4, 0), (2, 4, 1), (3, 4, 1), (4, 4, 1)]
+    assert str(progress[0]) == "0 of 4" and str(progress[-1]) == "4 of 4, 1 could not be read"
 
 
 def test_what_is_done_is_not_done_again(folder, tmp_path):
     out = tmp_path / "out"
     fill(folder, out)
     before = out.read_text()
-    (told,) = fill(folder, out)
-    assert told == (4, 4, 1, 0.0) and out.read_text() == before  # the error of the earlier run is not forgotten
+    (progress,) = fill(folder, out)
+    assert progress == (4, 4, 1) and out.read_text() == before  # the error of the earlier run is not forgotten
     (folder / "bb").write_bytes(b"xx")
     first, last = fill(folder, out)
     assert (first.done, first.total, last.done, last.failed) == (4, 5, 5, 1)
@@ -75,10 +75,10 @@ def test_half_a_row_is_made_again(folder, tmp_path, cut):
 
 
 @pytest.mark.parametrize("content, says", [
-    (b"Dear reader,\nthis is a letter.\n", "its line 1"),
-    (b"\x00\x01 a film without an end of line", "its line 1"),
-    (b'{"file": "a", "how": 1, "length": 1}\n[1, 2]\n', "its line 2"),
-    (b'{"file": "a", "length": 1}\n', "its line 1"),
+    (b"Dear reader,\nthis is a letter.\n", "line 1, is no row"),
+    (b"\x00\x01 a film without an end of line", "line 1, is no row"),
+    (b'{"file": "a", "how": 1, "length": 1}\n[1, 2]\n', "line 2, is no row"),
+    (b'{"file": "a", "length": 1}\n', "line 1, is no row"),
     (b'{"file": "a", "how": 2, "length": 1}\n', "made with {'how': 2}, not with {'how': 1}"),
 ])  # fmt: skip
 def test_another_file_is_left_alone(folder, tmp_path, content, says):
@@ -101,17 +101,16 @@ def test_no_folder(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_files_are_prepared_a_few_ahead_and_no_more(tmp_path):
-    for k in range(20):
-        (tmp_path / f"{k:02}").write_bytes(b"x")
-    prepared = []
-    run = folder_job.write_rows(
-        tmp_path, tmp_path / ".out", {}, lambda path: prepared.append(path.name), lambda _: {}, threads=3
+def test_files_are_decoded_two_ahead_and_no_more(clips, tmp_path, monkeypatch):
+    decoded, read = [], classify.VideoClassifier.read
+    monkeypatch.setattr(
+        classify.VideoClassifier, "read", lambda self, path: decoded.append(path.name) or read(self, path)
     )
-    for done, _ in enumerate(run):
-        time.sleep(0.01)
-        assert len(prepared) <= min(20, done + 3)
-    assert sorted(prepared) == [f"{k:02}" for k in range(20)]
+    for k in range(6):
+        os.link(clips / "1.mp4", tmp_path / f"{k}.mp4")
+    for progress in folder_job.classify_folder(tmp_path, tmp_path / ".out", weights.load(), clips=1, device="cpu"):
+        assert len(decoded) <= min(6, progress.done + 2)
+    assert sorted(decoded) == [f"{k}.mp4" for k in range(6)]
 
 
 @pytest.fixture(scope="module")
@@ -128,36 +127,40 @@ def clips(tmp_path_factory):
     return home
 
 
-def test_a_folder_is_classified_as_its_files_are(clips, tmp_path):
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_folder_is_classified_as_its_files_are(clips, tmp_path, fast):
     pretrained = weights.load()
-    told = list(classify.classify_folder(clips, tmp_path / "out", pretrained, clips=2, k=3, device="cpu"))
-    assert (told[-1].done, told[-1].total, told[-1].failed) == (6, 6, 2)
+    settings = dict(clips=2, k=3, device="cpu", fast=fast)
+    *_, last = folder_job.classify_folder(clips, tmp_path / "out", pretrained, **settings)
+    assert last == (6, 6, 2)
     for row in rows(tmp_path / "out"):
-        assert (row["weights"], row["clips"], row["top"], row["precision"]) == (pretrained.name, 2, 3, "float32")
+        made = {key: row[key] for key in ("weights", "clips", "top", "precision", "fast")}
+        assert made == dict(weights=pretrained.name, clips=2, top=3, precision="float32", fast=fast)
         try:
-            answers = classify.predict_video(clips / row["file"], pretrained, clips=2, k=3, device="cpu")
+            predictions = classify.predict_video(clips / row["file"], pretrained, **settings)
         except video.VideoError as error:
-            assert row["error"] == str(error) and "answers" not in row
+            assert row["error"] == str(error) and "predictions" not in row
         else:
-            assert [one["label"] for one in row["answers"]] == [one.label for one in answers] and "error" not in row
-            assert [one["probability"] for one in row["answers"]] == pytest.approx([one.probability for one in answers])
+            expected = {prediction.label: pytest.approx(prediction.probability) for prediction in predictions}
+            assert {each["label"]: each["probability"] for each in row["predictions"]} == expected
+            assert "error" not in row
 
 
 def test_the_command_goes_on_after_it_was_killed(clips, tmp_path):
     """Killed at several moments, and started again until it ends: the rows of a run that was not disturbed."""
     home, out, calm = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "calm.jsonl"
     home.mkdir()
-    for k in range(12):
+    for k in range(16):
         os.link(clips / "1.mp4", home / f"{k:02}.mp4")
     command = [sys.executable, "-m", "helpers.classify", str(home), "--clips", "1", "--top", "1", "--out"]
     assert subprocess.run([*command, str(calm)], capture_output=True).returncode == 0
-    for rows_before_the_end in (1, 4, 5):
+    for rows_before_the_end in (1, 4):
         run = subprocess.Popen([*command, str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while run.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < rows_before_the_end):
             time.sleep(0.005)
         run.send_signal(signal.SIGKILL)
         run.wait()
-    assert 5 <= len(rows(out)) < 12  # half a row would not be JSON, and is not likely
+    assert 4 <= len(rows(out)) < 16  # half a row would not be JSON, and is not likely
     assert subprocess.run([*command, str(out)], capture_output=True).returncode == 0
     assert out.read_bytes() == calm.read_bytes()
 
@@ -165,7 +168,7 @@ def test_the_command_goes_on_after_it_was_killed(clips, tmp_path):
 def test_the_command_tells_what_is_wrong(clips, tmp_path, capsys):
     out = str(tmp_path / "out.jsonl")
     assert classify.main([str(clips), "--clips", "1", "--out", out]) == 1
-    assert "6 of 6, 2 could not be read" in capsys.readouterr().err
+    assert capsys.readouterr().err == "6 of 6, 2 could not be read\n"  # no bar where there is no terminal
     assert classify.main([str(clips), "--clips", "1", "--out", out]) == 1  # nothing left to do, and two still unread
     assert capsys.readouterr().err == "6 of 6, 2 could not be read\n"
     for other in (["--clips", "2"], ["--clips", "1", "--precision", "bfloat16"]):

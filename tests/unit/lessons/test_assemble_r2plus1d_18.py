@@ -1,0 +1,159 @@
+"""Notebook 05: its figures, its explorer and the checks of its exercises."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from lesson_tests import assert_readable, colors, exercise_tests, noise, pictures, record
+from torch import nn
+from torchvision.models import video as reference
+
+from helpers import networks, plots, transforms, video, weights
+from helpers.lessons import assemble_r2plus1d_18 as lesson
+
+
+def altered(change, classes):
+    """torchvision's network with a mistake in it."""
+    network = reference.r2plus1d_18(num_classes=classes)
+    change(network)
+    return network
+
+
+test_right, test_wrong = exercise_tests(
+    lesson,
+    right={
+        "check_last_map": lambda *sizes: [math.ceil(n / step) for n, step in zip(sizes, (8, 16, 16))],
+        "check_r2plus1d_18": networks.r2plus1d_18,
+    },
+    wrong={
+        "check_last_map": [
+            (lambda t, h, w: (t // 8, h // 16, w // 16), "One frame stays one frame"),
+            (lambda t, h, w: (t // 16 + 1, h // 16, w // 16), r"9 x 33 x 128 leaves \(2, 3, 8\)"),
+            (lambda t, h, w: (t, h, w), "leaves 2 x 7 x 7"),
+        ],
+        "check_r2plus1d_18": [  # mistakes within the network are tried in test_exercises, on a narrow one
+            (lambda classes: None, "Return a torch.nn.Module"),
+            (lambda classes: nn.Linear(3, classes), r"has no stem\.0\.weight\. It has weight, which"),
+            (lambda classes: networks.r2plus1d_18(400), r"fc\.weight is \(400, 512\), not \(5, 512\)"),
+            (
+                lambda classes: networks.r2plus1d_18(classes, paper_widths=True),
+                r"layer2\.0\.conv2\.0\.0\.weight is \(288",
+            ),
+            (
+                lambda classes: altered(lambda n: setattr(n.stem[1], "eps", 1e-3), classes),
+                r"The first difference is in what comes out of stem\.1",
+            ),
+            (
+                lambda classes: altered(lambda n: n.stem[0].weight.requires_grad_(False), classes),
+                r"no gradient reaches stem\.0\.weight",
+            ),
+            (
+                lambda classes: altered(
+                    lambda n: n.layer4[0].conv1[0][0].weight.register_hook(lambda g: 2 * g), classes
+                ),
+                r"gradient of layer4\.0\.conv1\.0\.0\.weight is different",
+            ),
+        ],
+    },
+)
+
+
+def test_receptive_fields_are_drawn_to_scale():
+    frames = noise(16, 112, 100)
+    figure = lesson.receptive_fields_figure(frames, {"stem": (3, 7, 9), "layer4": (109, 219, 221)})
+    space, time = figure.get_axes()
+    assert np.array_equal(pictures(figure)[0], frames[8]) and np.array_equal(pictures(figure)[1], frames[:, 56])
+    assert space.images[0].get_extent() == [-50, 50, 56, -56] and time.images[0].get_extent() == [-50, 50, 8, -8]
+    sizes = [[(box.get_width(), box.get_height()) for box in axes.patches] for axes in (space, time)]
+    assert sizes == [[(9, 7), (221, 219)], [(9, 3), (221, 109)]]
+    for box in (*space.patches, *time.patches):
+        assert box.get_x() == -box.get_width() / 2 and box.get_y() == -box.get_height() / 2
+    fields = {"stem": (3, 7, 7), "layer1": (5, 9, 9), "layer2": (25, 50, 50), "fc": (109, 219, 221)}
+    assert_readable(lesson.receptive_fields_figure(frames, fields))
+
+
+def test_a_stage_is_drawn_in_order():
+    maps = np.random.default_rng(0).random((10, 5, 6))
+    heads = ["one", "", "two", "", ""] * 2
+    _, *panels = lesson.stage_figure(plots.FULL_SHAPES, "layer2", maps, list("abcdefghij"), heads).get_axes()
+    assert np.array_equal([axes.images[0].get_array() for axes in panels], maps)
+    assert [axes.get_xlabel() for axes in panels] == list("abcdefghij")
+    assert [axes.get_title(loc="left") for axes in panels] == heads
+    labels = ["passing American football", "springboard diving", "getting a haircut", "tai chi", "celebrating"] * 2
+    assert_readable(lesson.stage_figure(plots.FULL_SHAPES, "fc", np.full(10, 0.1), labels))
+    times, channels = ["0.93 s"] * 24, ["channel 511", ""] * 12
+    assert_readable(lesson.stage_figure(plots.FULL_SHAPES, "layer4", np.ones((24, 7, 7)), times, channels))
+
+
+@pytest.fixture(scope="module")
+def explored():
+    """A trained network, frames, and what torch's own hooks see in the network."""
+    pretrained = weights.load("stickfigures")
+    frames = video.read_clip(weights.ASSETS / "jumping_jacks.mp4")
+    values = {"clip": pretrained.preprocess(frames)}
+    hooks = []
+    for name in plots.PARTS:
+        if name != "clip":
+            part = getattr(pretrained.network, name)
+            hooks.append(part.register_forward_hook(lambda m, x, y, name=name: values.update({name: y[0].clone()})))
+    with torch.inference_mode():
+        pretrained.network(values["clip"][None])
+    for hook in hooks:
+        hook.remove()
+    values["avgpool"] = values["avgpool"].flatten()
+    return pretrained, frames, values
+
+
+@pytest.mark.parametrize("stage", plots.PARTS)
+def test_the_explorer_lights_the_stage_and_shows_its_output(stage, explored, monkeypatch, capsys):
+    pretrained, frames, values = explored
+    shown = record(monkeypatch)
+    box = lesson.stage_explorer(pretrained, frames)
+    box.children[0].value = stage
+    box.update()
+    figure, alt = shown[-1]
+    network_map, *panels = figure.get_axes()
+    bold = [text.get_text() for text in network_map.texts if text.get_fontweight() == "bold"]
+    assert colors(network_map.patches).count(plots.ANSWER) == 1 and bold == [stage] and f"{stage} lit" in alt
+    assert f"{stage}: {' x '.join(map(str, values[stage].shape))}\n" in capsys.readouterr().out.rpartition("\x1b")[2]
+    if stage == "clip":
+        assert np.allclose([axes.images[0].get_array() for axes in panels], transforms.denormalize(values["clip"]))
+    elif stage == "avgpool":
+        assert np.allclose([bar.get_height() for bar in panels[0].patches], values["avgpool"], atol=1e-6)
+    elif stage == "fc":
+        best = values["fc"].softmax(0).topk(5)
+        assert np.allclose([bar.get_width() for bar in panels[0].patches], best.values, atol=1e-6)
+        names = dict(zip(panels[0].get_yticks(), (label.get_text() for label in panels[0].get_yticklabels())))
+        assert [names[4 - k] for k in range(5)] == [pretrained.labels[k] for k in best.indices]
+        assert f"{names[4]} first" in alt
+    else:
+        _assert_channels(panels, values[stage], alt)
+
+
+def _assert_channels(panels, maps, alt):
+    channels = []
+    for axes in panels:
+        if axes.get_title(loc="left"):  # a channel's name stands above the first of its pictures
+            channels.append(int(axes.get_title(loc="left").removeprefix("channel ")))
+        own = maps[channels[-1]]
+        moment = round(float(axes.get_xlabel().removesuffix(" s")) * 15 * len(own) / 16)
+        assert np.allclose(axes.images[0].get_array(), own[moment] / own.max(), atol=1e-5)
+    moments = min(8, maps.shape[1])
+    assert len(panels) == 24 and len(set(channels)) == len(channels) == 24 // moments
+    assert f"{24 // moments} of its channels at {moments} moments" in alt
+
+
+def test_a_stage_has_its_receptive_field_and_its_zeros(explored, monkeypatch, capsys):
+    pretrained, frames, values = explored
+    record(monkeypatch)
+    lesson.draw_stage(pretrained, frames, "layer3")
+    zeros = float((values["layer3"] == 0).float().mean())
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "receptive field of an output position: 53 x 107 x 107 (frames, rows, columns)",
+        f"zero: {zeros:.0%} of its values",
+    ]
+
+
+def test_the_slider_has_every_part(explored):
+    assert list(lesson.stage_explorer(*explored[:2]).children[0].options) == list(plots.PARTS)

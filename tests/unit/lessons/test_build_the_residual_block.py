@@ -1,0 +1,122 @@
+"""Notebook 04: its figure, its calculator and the checks of its exercises."""
+
+import functools
+
+import pytest
+import torch
+from lesson_tests import assert_readable, colors, exercise_tests, record
+from matplotlib.patches import Rectangle
+from torch import nn
+from torchvision.models import video as reference
+
+from helpers import plots
+from helpers.blocks import BasicBlock, Conv2Plus1D, midplanes
+from helpers.lessons import build_the_residual_block as lesson
+
+
+class Block(nn.Module):
+    """A reader's solution, or one with a mistake."""
+
+    def __init__(self, inplanes, planes, stride, project=True, shortcut=True, last=None):
+        super().__init__()
+        middle = midplanes(inplanes, planes)
+        first, second = Conv2Plus1D(inplanes, planes, middle, stride), Conv2Plus1D(planes, planes, middle)
+        self.conv1 = nn.Sequential(first, nn.BatchNorm3d(planes), nn.ReLU())
+        self.conv2 = nn.Sequential(second, nn.BatchNorm3d(planes))
+        if project and (stride > 1 or inplanes != planes):
+            self.downsample = nn.Sequential(nn.Conv3d(inplanes, planes, 1, stride, bias=False), nn.BatchNorm3d(planes))
+        self.shortcut, self.last = shortcut, last or nn.ReLU()
+
+    def forward(self, x):
+        around = getattr(self, "downsample", nn.Identity())(x)
+        return self.last(self.conv2(self.conv1(x)) + (around if self.shortcut else 0))
+
+
+test_right, test_wrong = exercise_tests(
+    lesson,
+    right={"check_basic_block": Block, "check_places_read": lambda n, blocks: len(range(0, n, 2**blocks))},
+    wrong={
+        "check_basic_block": [
+            (lambda i, o, stride: nn.Identity(), "no conv1.0.0.weight"),
+            (lambda i, o, stride: Block(i, o, stride, project=False), "no downsample.0.weight"),
+            (lambda i, o, stride: Block(i, o, stride, shortcut=False), "other numbers in eval mode"),
+            (lambda i, o, stride: Block(i, o, stride, last=nn.Identity()), "other numbers in eval mode"),
+            (lambda i, o, stride: BasicBlock(i, o, stride, paper_widths=True), "downsample.0.weight"),
+        ],
+        "check_places_read": [
+            (lambda n, blocks: n // 2**blocks, "The first position is read"),
+            (lambda n, blocks: n, "Every second position"),
+            (lambda n, blocks: (n + 1) // 2, "Without a block"),
+            (lambda n, blocks: -(-n // (2 * blocks)) if blocks else n, "are read by"),
+        ],
+    },
+)
+
+
+def test_the_layers_are_drawn_in_order():
+    space, time = (
+        ("1 x 3 x 3", plots.SPACE, "1152 x 16 x 128 x 128"),
+        ("3 x 1 x 1", plots.TIME, "1152 x 16 x 128 x 128"),
+    )
+    norm, relu = ("BN", plots.PALE, None), ("ReLU", plots.PALE, None)
+    layers = [space, norm, relu, time, norm, relu, space, norm, relu, time, norm]
+    figure = lesson.residual_block_figure(layers, "1 x 1 x 1 with stride 2, BN")
+    (axes,) = figure.get_axes()
+    boxes = sorted((patch for patch in axes.patches if isinstance(patch, Rectangle)), key=lambda box: box.get_x())
+    assert colors(boxes) == [color for _, color, _ in layers] + [plots.PALE]  # the last ReLU comes after the sum
+    words = {text.get_text() for text in axes.texts}
+    assert {"1 x 1 x 1 with stride 2, BN", "+", "1 x 3 x 3", "1152 x 16 x 128 x 128"} <= words
+    assert_readable(figure)
+
+
+@functools.cache
+def reference_shapes(frames, size):
+    """The layers of torchvision's network, and the shapes of their inputs and outputs, from a run without content."""
+    shapes = {}
+    with torch.device("meta"):
+        network = reference.r2plus1d_18()
+    for name, layer in network.named_modules():
+        layer.register_forward_hook(
+            lambda layer, x, y, name=name: shapes.update({name: (layer, x[0].shape[1:], y.shape[1:])})
+        )
+    network(torch.empty(1, 3, frames, size, size, device="meta"))
+    return shapes
+
+
+@pytest.mark.parametrize("frames, size", [(1, 32), (16, 112), (33, 144), (64, 256)])
+def test_the_calculator_tells_the_truth(frames, size, monkeypatch, capsys):
+    """Every block against torchvision's network, as the calculator's controls move."""
+    shown, box = record(monkeypatch), lesson.block_calculator()
+    box.children[2].value, box.children[3].value = frames, size
+    for stage in ("layer1", "layer2", "layer3", "layer4"):
+        for block in ("first", "second"):
+            box.children[0].value, box.children[1].value = stage, block
+            box.update()
+            printed = ("in  " + capsys.readouterr().out.rpartition("in  ")[2]).splitlines()  # what was printed last
+            prefix = f"{stage}.{int(block == 'second')}"
+            _assert_true(printed, prefix, reference_shapes(frames, size))
+            words = [text.get_text() for text in shown[-1][0].get_axes()[0].texts]
+            projected = f"{prefix}.downsample" in reference_shapes(frames, size)
+            assert ("identity" in words) != projected and f"The {block} block of {stage}" in shown[-1][1]
+
+
+def _assert_true(printed, prefix, shapes):
+    assert printed[0].split("  ")[-1].strip() == " x ".join(map(str, shapes[prefix][1]))
+    convolutions = {
+        name.removeprefix(f"{prefix}."): entry
+        for name, entry in shapes.items()
+        if name.startswith(f"{prefix}.") and isinstance(entry[0], nn.Conv3d)
+    }
+    assert {line.split()[0] for line in printed[1:-1]} == set(convolutions)
+    for line in printed[1:-1]:
+        layer, _, output = convolutions[line.split()[0]]
+        multiply_adds = layer.weight.numel() // layer.out_channels * output.numel()
+        assert f" {' x '.join(map(str, output))} " in line and f" {layer.weight.numel():,} parameters" in line
+        assert line.endswith(f" {multiply_adds / 1e6:,.0f} M multiply-adds")
+    assert f" {sum(p.numel() for p in shapes[prefix][0].parameters()):,} parameters" in printed[-1]
+
+
+def test_the_calculator_reaches_the_ends_of_its_sliders():
+    stage, block, frames, size = lesson.block_calculator().children[:4]
+    assert (frames.min, frames.max, size.min, size.max) == (1, 64, 32, 256)
+    assert list(stage.options) == ["layer1", "layer2", "layer3", "layer4"] and block.options == ("first", "second")

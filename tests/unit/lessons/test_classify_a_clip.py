@@ -1,0 +1,169 @@
+"""Notebook 07: its figures, upload button, timeline, player and the checks of its exercises."""
+
+import tempfile
+from datetime import datetime
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from lesson_tests import assert_readable, exercise_tests, noise, pictures, record
+from nbclient import NotebookClient
+
+from helpers import classify, transforms, video, weights
+from helpers.lessons import classify_a_clip as lesson
+
+CLIP = weights.ASSETS / "jumping_jacks.mp4"
+
+test_right, test_wrong = exercise_tests(
+    lesson,
+    right={
+        "check_protocol_starts": lambda n: torch.linspace(0, n - 16, 5, dtype=torch.float64).floor().int().tolist(),
+        "check_vote": lambda logits: int(logits.softmax(1).sum(0).argmax()),
+    },
+    wrong={
+        "check_protocol_starts": [
+            (lambda n: [0, n // 4, n // 2, 3 * n // 4, n], "A video of 16 frames"),
+            (lambda n: [k * (n - 16) // 5 for k in range(5)], "the last clip begins at 44"),
+            (lambda n: [round(k * (n - 16) / 4) for k in range(5)], "Of 17 frames .* rounded down"),
+            (lambda n: [0] * 5 if n == 16 else [0, n - 16], "Return five starts"),
+        ],
+        "check_vote": [
+            (lambda logits: int(logits.softmax(1).min(0).values.argmin()), "a single clip"),
+            (lambda logits: int(logits.mean(0).argmax()), "average after the softmax"),
+            (lambda logits: int(logits.argmax(1).mode().values), "Do not count the best class"),
+        ],
+    },
+)
+
+
+def test_the_labels_with_the_largest_means_have_a_row_each():
+    probs = np.array([[0.7, 0.2, 0.1], [0.25, 0.5, 0.25]])
+    figure = lesson.probs_by_clip_figure(probs, ("walk", "wave", "kick"), [0.0, 2.0], keep=2)
+    axes = figure.get_axes()[0]
+    assert np.allclose(axes.images[0].get_array(), [[0.7, 0.25], [0.2, 0.5]])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["walk", "wave"]
+    assert [text.get_text() for text in axes.texts] == ["70%", "25%", "20%", "50%"]
+    assert_readable(figure)
+
+
+def test_a_timeline_lies_below_its_frames():
+    frames = noise(4)
+    figure = lesson.timeline_figure(frames, [(0.0, 2.5, "walk", 1.0), (2.5, 10.0, "wave", 0.2)], 10)
+    above, below = figure.get_axes()
+    assert np.array_equal([image.get_array() for image in above.images], frames)
+    assert [image.get_extent()[0] for image in above.images] == [0, 2.5, 5, 7.5]
+    assert above.get_xlim() == below.get_xlim() == (0, 10)
+    assert [(box.get_x(), box.get_width()) for box in below.patches] == [(0, 2.5), (2.5, 7.5)]
+    assert below.patches[0].get_alpha() > below.patches[1].get_alpha()
+    assert [text.get_text() for text in below.texts] == ["walk", "wave"]
+    segments = [(0, 2.4, "wave", 0.9), (2.4, 2.9, "lower arms", 0.4), (2.9, 3.4, "walk", 0.5), (3.4, 12, "kick", 0.9)]
+    assert_readable(lesson.timeline_figure(noise(8), segments, 12))
+
+
+def test_reduced_precision_is_compared_with_float32():
+    torch.manual_seed(0)
+    network, x = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5)).eval(), torch.randn(2, 3, 4, 2, 2)
+    speedup, error = lesson.compare_precisions(network, x, "cpu")
+    assert speedup > 0 and 1e-5 < error < 0.05  # bfloat16 has eight significant bits
+
+
+@pytest.fixture
+def calls():
+    return []
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    """The bytes of a short video."""
+    path = tmp_path_factory.mktemp("video") / "walk.mp4"
+    video.write_video(path, noise(4, 64, 96), fps=15)
+    return path.read_bytes()
+
+
+def upload(box, name, content):
+    file = {"name": name, "type": "video/mp4", "size": len(content), "content": memoryview(content)}
+    box.button.value = (file | {"last_modified": datetime(2026, 1, 2)},)
+
+
+def test_an_uploaded_file_is_handed_on_whole_and_more_than_once(content, calls):
+    box = lesson.upload_button(lambda path: calls.append((path.name, path.read_bytes())))
+    upload(box, "my video.mp4", content)
+    assert calls == [("my video.mp4", content)]
+    upload(box, "my video.mp4", content)
+    assert len(calls) == 2 and box.button.value == ()  # the same file once more
+    upload(box, "my video.mp4", content[:-1])
+    assert calls[2:] == [("my video.mp4", content[:-1])]
+
+
+def test_a_name_with_a_path_stays_in_its_folder(content, calls):
+    upload(lesson.upload_button(calls.append), "../../escape.mp4", content)
+    assert calls[0].name == "escape.mp4" and ".." not in calls[0].parts
+    assert not calls[0].exists()  # deleted afterwards
+
+
+def test_what_is_no_video_gets_a_sentence(capsys):
+    upload(lesson.upload_button(video.read_clip), "letter.txt", b"Dear reader")
+    out = capsys.readouterr().out
+    assert "letter.txt: is not a video" in out and str(tempfile.gettempdir()) not in out
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    return weights.load("stickfigures")
+
+
+def test_the_player_shows_what_the_network_reads_and_predicts(pretrained, monkeypatch, capsys):
+    shown = record(monkeypatch)
+    box = lesson.player(CLIP, pretrained, step=12)
+    play, slider, _ = box.children
+    assert (play.min, play.max, len(slider.options)) == (0, 4, 5) and len(box.rows) == 5
+    assert play.interval == 800  # twelve frames at 15 frames per second
+    for k in (0, 2, 4):
+        play.value = k  # as playing does
+        assert slider.index == k
+        start, probs = box.rows[k]
+        lesson.draw_moment(CLIP, pretrained, start, probs)
+        figure, alt = shown[-1]
+        expected = transforms.denormalize(transforms.preprocess(video.read_clip(CLIP, start)))[[0, 5, 10, 15]]
+        assert np.array_equal(pictures(figure), expected)
+        best = pretrained.labels[probs.argmax()]
+        assert f"{best} first" in alt and f"{start:.1f} s: {best}, {probs.max():.0%}\n" in capsys.readouterr().out
+
+
+def test_a_timeline_of_a_file_in_one_line(pretrained, monkeypatch, capsys):
+    shown = record(monkeypatch)
+    lesson.draw_timeline(CLIP, pretrained, step=12)
+    ((figure, alt),) = shown
+    above, below = figure.get_axes()
+    assert alt.endswith("a timeline of predictions: jumping jacks.")
+    frames = [video.read_clip(CLIP, 0.25 + k / 2, frames=1)[0] for k in range(8)]
+    assert np.array_equal([image.get_array() for image in above.images], frames)
+    assert [text.get_text() for text in below.texts] == ["jumping jacks"]
+    clips = [video.read_clip(CLIP, start) for start in (0, 0.8, 1.6, 2.4, 44 / 15)]
+    probability = classify.average_probs(pretrained, clips)[pretrained.labels.index("jumping jacks")]
+    out, err = capsys.readouterr()
+    assert out.split() == ["0.0", "to", "4.0", "s", f"{probability:.1%}", "jumping", "jacks"]
+    assert err == ""  # no progress bar where there is neither a notebook nor a terminal
+
+
+def test_in_a_notebook_the_progress_bar_is_a_widget_that_goes_away():
+    """In a kernel of its own, as under nbval: nothing on stderr, and the bar is hidden at the end."""
+    source = f"""\
+from types import SimpleNamespace
+from helpers.lessons import classify_a_clip as lesson
+
+lesson.classify.predict_stream = lambda *_: iter([(0.0, None), (1.0, None)])
+pretrained = SimpleNamespace(fps=15, frames=16)
+rows, seconds = lesson._classify_stream({str(CLIP)!r}, pretrained, step=8)  # seven clips are expected, two come
+print(len(rows), seconds)
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(notebook, timeout=120, store_widget_state=True, resources={"metadata": {"path": ROOT}}).execute()
+    outputs = notebook.cells[0].outputs
+    assert [output["text"] for output in outputs if output.output_type == "stream"] == ["2 4.0\n"]
+    (bar,) = (output.data for output in outputs if output.output_type == "display_data")
+    state = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"].state
+    box = state[bar["application/vnd.jupyter.widget-view+json"]["model_id"]].state
+    assert state[box.layout.removeprefix("IPY_MODEL_")].state.visibility == "hidden"

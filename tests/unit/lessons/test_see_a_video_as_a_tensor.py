@@ -1,0 +1,77 @@
+"""Notebook 01: its figures, its explorer and the checks of its exercises."""
+
+import bisect
+
+import numpy as np
+import pytest
+from lesson_tests import assert_readable, exercise_tests, noise, pictures, record
+
+from helpers.lessons import see_a_video_as_a_tensor as lesson
+
+test_right, test_wrong = exercise_tests(
+    lesson,
+    right={
+        "check_frame_at": lambda times, moment: bisect.bisect_right(times, moment) - 1,
+        "check_clip_seconds": lambda frames, fps: (frames - 1) / fps,
+        "check_y_t_slice": lambda clip, column: clip[..., column].permute(2, 1, 0),
+    },
+    wrong={
+        "check_frame_at": [
+            (lambda times, moment: bisect.bisect_left(times, moment) - 1, "At the very moment"),
+            (
+                lambda times, moment: min(range(len(times)), key=lambda k: abs(times[k] - moment)),
+                "nearest frame is not",
+            ),
+            (lambda times, moment: [t > moment for t in times].index(True) - 1, "ValueError"),
+            (lambda times, moment: round(moment / (times[1] - times[0]) - 0.49), "."),
+        ],
+        "check_clip_seconds": [
+            (lambda frames, fps: frames / fps, "count the gaps"),
+            (lambda frames, fps: frames - 1, "16 frames at 15"),
+        ],
+        "check_y_t_slice": [
+            (lambda clip, column: clip[..., column], r"not \(H, T, C\)"),
+            (lambda clip, column: clip[..., 0].permute(2, 1, 0), "wrong place"),
+            (lambda clip, column: None, "Return a tensor"),
+            (lambda clip: clip, "TypeError"),
+        ],
+    },
+)
+
+
+def test_the_sampled_moments_are_marked_over_the_frames_of_the_file():
+    figure = lesson.sampling_figure([0, 0.1, 0.2, 0.3], [[0, 0.2], [0.1, 0.3]], ["even", "odd"])
+    axes = figure.get_axes()[0]
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[0, 0], [0.2, 0]], [[0.1, 1], [0.3, 1]]]
+    assert [len(ticks.get_segments()) for ticks in axes.collections] == [4, 4]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["even", "odd"]
+    assert_readable(lesson.sampling_figure(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15/s"] * 4))
+
+
+def test_slices_cut_the_frames_along_time():
+    frames = noise(12, height=20, width=30)
+    figure = lesson.slices_figure(frames, time=5, row=7, column=11)
+    frame, y_t, x_t = pictures(figure)
+    assert np.array_equal(frame, frames[5])
+    assert y_t.shape == (20, 12, 3) and x_t.shape == (12, 30, 3)
+    for t, y, x in [(0, 0, 0), (11, 19, 29), (3, 8, 17)]:
+        assert np.array_equal(y_t[y, t], frames[t, y, 11]) and np.array_equal(x_t[t, x], frames[t, 7, x])
+    marks = [[line.get_xydata().tolist() for line in axes.lines] for axes in figure.get_axes() if axes.images]
+    assert marks[0][0][0][1] == 7 and marks[0][1][0][0] == 11 and marks[1][0][0][0] == 5 and marks[2][0][0][1] == 5
+    assert_readable(figure)
+
+
+@pytest.mark.parametrize("values", [(0, 0, 0), (4, 10, 15), (8, 19, 29)])
+def test_the_explorer_draws_what_its_sliders_say(values, monkeypatch):
+    shown, frames = record(monkeypatch), noise(9, 20, 30)
+    box = lesson.slice_explorer(frames)
+    for slider, value, last in zip(box.children, values, (8, 19, 29)):
+        assert (slider.min, slider.max) == (0, last)
+        slider.value = value
+    box.update()
+    figure, alt = shown[-1]
+    time, row, column = values
+    assert alt.startswith(f"Frame {time} with row {row} and column {column} marked")
+    frame, y_t, x_t = pictures(figure)
+    assert np.array_equal(frame, frames[time])
+    assert np.array_equal(y_t[3, 2], frames[2, 3, column]) and np.array_equal(x_t[2, 3], frames[2, row, 3])
