@@ -185,7 +185,7 @@ def test_two_processes_at_once(served, online):
     assert [path.name for path in online.iterdir()] == ["large.bin"] and (online / "large.bin").read_bytes() == content
 
 
-@pytest.mark.parametrize("sha256", ["", "1234", SHA256.upper()[:8] + "G"])
+@pytest.mark.parametrize("sha256", ["", "1234", "A1B2C3D4", "a1b2c3dg"])
 def test_a_checksum_that_is_none_is_refused(served, file, online, sha256):
     with pytest.raises(ValueError, match="hexadecimal digits"):
         download(f"{served.address}/{file}", sha256)
