@@ -18,12 +18,12 @@ CLIP = weights.ASSETS / "jumping_jacks.mp4"
 
 def save(figure, name):
     with plt.rc_context({"svg.hashsalt": "video-resnet", "svg.fonttype": "path"}):
-        how = {
+        options = {
             "svg": dict(metadata={"Date": None}),
             "png": dict(dpi=150),
             "jpg": dict(dpi=120, pil_kwargs={"quality": 85}),
         }
-        figure.savefig(HERE / name, **how[name[-3:]])
+        figure.savefig(HERE / name, **options[name[-3:]])
 
 
 def canvas(width, height):
@@ -64,9 +64,9 @@ def below(axes, x, title, *detail):
 
 
 def pipeline():
-    """From a file to an answer: what each step makes of it."""
+    """From a file to a prediction: what each step makes of it."""
     frames = video.read_clip(CLIP)
-    seen = transforms.center_crop(transforms.resize(frames))
+    clip = transforms.center_crop(transforms.resize(frames))
     figure, axes = canvas(10.4, 2.6)
     axes.add_patch(FancyBboxPatch((0.2, 0.85), 0.75, 0.9, boxstyle="round,pad=0.05", fc="white", ec=plots.INK, lw=1.4))
     axes.text(0.575, 1.3, "mp4", ha="center", va="center", fontsize=13)
@@ -75,7 +75,7 @@ def pipeline():
     stack(axes, frames[[0, 5, 10, 15]].numpy(), 2.05, 0.75, 1.25)
     below(axes, 2.85, "frames", ("16", plots.TIME), " x ", ("256 x 342", plots.SPACE), " x 3")
     arrow(axes, 3.85, 4.75, "preprocess")
-    stack(axes, seen[[0, 5, 10, 15]].numpy(), 4.85, 0.75, 0.9)
+    stack(axes, clip[[0, 5, 10, 15]].numpy(), 4.85, 0.75, 0.9)
     below(axes, 5.45, "clip", "3 x ", ("16", plots.TIME), " x ", ("112 x 112", plots.SPACE))
     arrow(axes, 6.3, 6.95, "")
     for k, (wide, high) in enumerate(((0.16, 1.0), (0.2, 0.8), (0.24, 0.6), (0.28, 0.4))):
@@ -87,7 +87,7 @@ def pipeline():
     for k, length in enumerate((0.95, 0.2, 0.12, 0.06)):
         color = plots.ANSWER if k == 0 else plots.PALE
         axes.add_patch(Rectangle((9.12, 1.62 - 0.26 * k), length, 0.18, color=color, lw=0))
-    below(axes, 9.6, "answer", "jumping jacks")
+    below(axes, 9.6, "prediction", "jumping jacks")
     save(figure, "pipeline.svg")
 
 
@@ -95,7 +95,7 @@ def network_map(number, *lit):
     """The whole network from clip to logits, the parts that notebook `number` is about lit up."""
     figure, axes = canvas(10.4, 2.3)
     plots.draw_network(axes, lit=lit)
-    save(figure, f"map_{number:02}.svg")
+    save(figure, f"map_{number}.svg")
 
 
 def axes_of_a_clip():
@@ -140,11 +140,11 @@ def _letters(axes, x, y, width, height, depth):
 
 
 def classified():
-    """The first thing that a visitor sees: a clip of the repository and what its network answers."""
+    """The first thing that a visitor sees: a clip of the repository and what its network predicts."""
     pretrained = weights.load("stickfigures")
     frames = video.read_clip(CLIP, frames=16)
-    answers = classify.predict_video(CLIP, pretrained, device="cpu")
-    save(plots.predictions_beside_frames(frames, answers), "classified.png")
+    predictions = classify.predict_video(CLIP, pretrained, device="cpu")
+    save(plots.predictions_beside_frames(frames, predictions), "classified.png")
 
 
 def actions():
@@ -152,8 +152,8 @@ def actions():
     figure = plots.new_figure(8.0, 8.2)
     rows = []
     for label, action in enumerate(stickfigures.ACTIONS):
-        film = stickfigures.scene(action, seed=21, index=label, size=96).frames[::2]
-        rows.append(np.concatenate([np.pad(f, ((2, 2), (2, 2), (0, 0)), constant_values=255) for f in film], axis=1))
+        frames = stickfigures.scene(action, seed=21, index=label, size=96).frames[::2]
+        rows.append(np.concatenate([np.pad(f, ((2, 2), (2, 2), (0, 0)), constant_values=255) for f in frames], axis=1))
     axes = figure.add_subplot()
     axes.imshow(np.concatenate(rows))
     axes.set_yticks(50 + 100 * np.arange(len(rows)), stickfigures.ACTIONS)
@@ -163,38 +163,34 @@ def actions():
     save(figure, "actions.jpg")
 
 
-# For each notebook which of its pictures stands for it, counted from 0.
-SHOWN = (5, 1, 4, 0, 1, 1, 0, 5, 2, 0, 3, 2, 1)
+def series():
+    """The notebooks in their order: the beginning of a file name and the cells."""
+    for path in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+        yield path.name[:2], json.loads(path.read_text(encoding="utf-8"))["cells"]
 
 
-def from_notebooks():
-    """One stored picture of each notebook, small, for the table in the README."""
-    for path, shown in zip(sorted((HERE.parent / "notebooks").glob("*.ipynb")), SHOWN, strict=True):
-        pictures = [
-            output["data"]["image/png"]
-            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
-            for output in cell.get("outputs", [])
-            if "image/png" in output.get("data", {})
-        ]
-        with Image.open(io.BytesIO(base64.b64decode(pictures[shown]))) as picture:
-            small = picture.convert("RGB").resize(
-                (240, round(240 * picture.height / picture.width)), Image.Resampling.LANCZOS
-            )
-        small.quantize(64).save(HERE / f"{path.name[:2]}.png", optimize=True)
+def maps():
+    """For each notebook the network with the parts lit up that the notebook is about; its first cell's metadata names them."""
+    for number, cells in series():
+        if "lit" in cells[0]["metadata"]:
+            network_map(number, *cells[0]["metadata"]["lit"])
+
+
+def thumbnails():
+    """For the table in the README the figure of the cell that is tagged `thumbnail`, small."""
+    for number, cells in series():
+        (cell,) = (cell for cell in cells if "thumbnail" in cell["metadata"].get("tags", []))
+        (data,) = (output["data"]["image/png"] for output in cell["outputs"] if "image/png" in output.get("data", {}))
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            size = 240, round(240 * picture.height / picture.width)
+            small = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        small.quantize(64).save(HERE / f"{number}.png", optimize=True)
 
 
 if __name__ == "__main__":
-    network_map(1, "clip")
-    for number in (2, 3, 13):
-        network_map(number, "stem", "layer1", "layer2", "layer3", "layer4")
-    for number in (4, 6, 11):
-        network_map(number, "layer1", "layer2", "layer3", "layer4")
-    network_map(5, "stem", "layer1", "layer2", "layer3", "layer4", "mean", "fc")
-    for number in (7, 9, 12):
-        network_map(number, "stem", "layer1", "layer2", "layer3", "layer4", "fc")
-    network_map(10, "fc")
+    maps()
     axes_of_a_clip()
     pipeline()
     classified()
     actions()
-    from_notebooks()
+    thumbnails()
