@@ -11,8 +11,6 @@ import contextlib
 import ctypes
 import datetime
 import gc
-import importlib.metadata
-import json
 import os
 import re
 import sys
@@ -20,22 +18,21 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from helpers import classify, datasets, weights
 from helpers.transforms import random_horizontal_flip
 from helpers.video import VideoError
 
 __all__ = [
-    "RUNS", "MissingRun", "TrainingError", "accuracy", "checkpoint_path", "epoch_batches", "fine_tune", "freeze",
-    "load_or_run", "main", "malloc_trim", "predict", "replace_head", "set_train_mode", "train", "train_epoch",
+    "TrainingError", "accuracy", "epoch_batches", "fine_tune", "freeze", "main", "malloc_trim", "predict", "replace_head",
+    "set_train_mode", "train", "train_epoch",
 ]  # fmt: skip
 Clips = Dataset | Sequence[tuple[Tensor, int]]  # pairs of a float clip (C, T, H, W) and a label
 History = list[dict[str, float]]  # a dictionary an epoch
@@ -54,7 +51,8 @@ def train(
     """Train a classifier of clips with AdamW, label smoothing and a one-cycle learning rate.
 
     Frozen layers (`requires_grad` is False) keep the statistics of their batch norms, too. torch's global random
-    generators are left as they were. Several processes, if torchrun has started them, share every batch evenly.
+    generators are left as they were. If torchrun has started several processes, they share every batch evenly; the first
+    one evaluates, and its network is the one to keep.
 
     Args:
         network: (B, C, T, H, W) to logits (B, classes); trained in place, moved to `device`.
@@ -99,6 +97,12 @@ def train(
     )  # fmt: skip
     state = dict(network=network, optimizer=optimizer, schedule=schedule)
     history = _resume(checkpoint, state, settings) if checkpoint else []
+
+    def evaluate():
+        return {
+            name: accuracy(*predict(network, clips, batch_size, device, workers)) for name, clips in test_sets.items()
+        }
+
     for epoch in range(len(history), epochs):
         start = time.perf_counter()
         batches = epoch_batches(len(train_set), batch_size, seed, epoch).reshape(steps, world_size, -1)[:, rank]
@@ -109,8 +113,10 @@ def train(
             loss_of = lambda logits, label: cross_entropy(logits, label).mean()  # noqa: E731
             sums = train_epoch(model, loader, optimizer, schedule, loss_of, device)
             train_seconds = time.perf_counter() - start
-            scores = {name: _evaluate(network, clips, batch_size, device, workers) for name, clips in test_sets.items()}
-        loss, correct, count, loading = _all_reduce(sums, device)
+            scores = _from_first(evaluate)
+        if world_size > 1:
+            distributed.all_reduce(sums := torch.tensor(sums, dtype=torch.float64, device=device))
+        loss, correct, count, loading = map(float, sums)
         line = dict(epoch=epoch + 1, loss=loss / count, train=correct / count, **scores)
         line |= dict(seconds=time.perf_counter() - start, loading=loading / world_size / train_seconds)
         history.append(line)
@@ -126,13 +132,8 @@ def train(
 
 
 def train_epoch(
-    network: nn.Module,
-    loader: Iterable,
-    optimizer: torch.optim.Optimizer,
-    schedule: Any,
-    loss_of: Callable,
-    device: Any,
-) -> tuple[float, int, int, float]:
+    network: nn.Module, loader: Iterable, optimizer: torch.optim.Optimizer, schedule: Any, loss_of: Callable, device: Any
+) -> tuple[float, int, int, float]:  # fmt: skip
     """One step for each batch of (clips, labels); sums of the loss of each clip, correct predictions, clips, and seconds
     spent waiting for clips. Built in notebook 09."""
     loss_sum, correct, count, loading = 0.0, 0, 0, 0.0
@@ -263,19 +264,6 @@ def _seeded(seed, device):
         yield
 
 
-def _evaluate(network, clips, batch_size, device, workers):
-    """The accuracy on a data set. Several processes take a part each, all with the first one's batch norm statistics."""
-    rank, world_size = _rank_and_world_size()
-    if world_size > 1:
-        for buffer in network.buffers():
-            distributed.broadcast(buffer, src=0)
-    part, correct = Subset(clips, range(rank, len(clips), world_size)), 0
-    if len(part):
-        logits, labels = predict(network, part, batch_size, device, workers)
-        correct = (logits.argmax(1) == labels).sum().item()
-    return _all_reduce([correct], device)[0] / len(clips)
-
-
 def _resume(path, state, settings):
     """Load a checkpoint into `state` if there is one; the history so far."""
     saved = _from_first(lambda: weights.load_checkpoint(path) if os.path.exists(path) else None)
@@ -296,15 +284,6 @@ def _rank_and_world_size():
     return (distributed.get_rank(), distributed.get_world_size()) if several else (0, 1)
 
 
-def _all_reduce(numbers, device):
-    """Numbers summed over all processes."""
-    if _rank_and_world_size()[1] == 1:
-        return numbers
-    total = torch.tensor(numbers, dtype=torch.float64, device=device)
-    distributed.all_reduce(total)
-    return total.tolist()
-
-
 def _from_first(function):
     """Call a function in the first process; all processes get what it returns."""
     rank, world_size = _rank_and_world_size()
@@ -312,59 +291,6 @@ def _from_first(function):
     if world_size > 1:
         distributed.broadcast_object_list(result, src=0)
     return result[0]
-
-
-RUNS = Path(__file__).parents[1] / "notebooks" / "runs"
-# The notebook that makes a stored run, by the beginning of the run's name; the longest beginning counts.
-_NOTEBOOKS = dict(compare="09", ancestors="10", inside="11", finetune="12", speed="13")
-_NOTEBOOKS |= dict(speed_folder="14", speed_cluster="14", speed_elsewhere="14")
-
-
-class MissingRun(Exception):
-    """A run that nobody has stored. The message says how to make it."""
-
-
-def load_or_run(name: str, make: Callable[..., dict[str, Any]], /, **settings: Any) -> dict[str, Any]:
-    """The result of a long run from notebooks/runs; if it is missing and VIDEO_RESNET_FULL=1, it is made and stored there.
-
-    Args:
-        name: of the file, without its ending; it begins with one of `_NOTEBOOKS`.
-        make: a function of the settings (numbers and texts) that returns a dict of what JSON can hold.
-
-    Returns:
-        What `make` returned, and settings, command, device, threads, versions and seconds.
-
-    Raises:
-        MissingRun: it is not there and not asked for. ValueError: it was made with other settings.
-    """
-    path = RUNS / f"{name}.json"
-    if path.exists():
-        run = json.loads(path.read_text(encoding="utf-8"))
-        if run["settings"] != settings:
-            raise ValueError(f"{path} is of a run with {run['settings']}, not {settings}: delete it, or name another")
-        return run
-    if os.environ.get("VIDEO_RESNET_FULL", "0") in ("", "0"):
-        raise MissingRun(f"{path.name} is not in {RUNS}. VIDEO_RESNET_FULL=1 makes what is missing, which takes long")
-    number = _NOTEBOOKS[max(filter(name.startswith, _NOTEBOOKS), key=len)]
-    (notebook,) = RUNS.parent.glob(f"{number}_*.ipynb")
-    threads, start = torch.get_num_threads(), time.perf_counter()
-    command = f"VIDEO_RESNET_FULL=1 OMP_NUM_THREADS={threads} jupyter execute notebooks/{notebook.name}"
-    run = make(**settings) | dict(settings=settings, command=command, seconds=round(time.perf_counter() - start))
-    run |= dict(device=classify.device_name(settings.get("device", "cpu")), threads=threads)
-    versions = {package: importlib.metadata.version(package) for package in ("torch", "torchvision", "numpy")}
-    run["versions"] = dict(python=sys.version.split()[0], **versions)
-    RUNS.mkdir(exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-    os.replace(new, path)
-    return run
-
-
-def checkpoint_path(name: str) -> Path:
-    """A file for the checkpoint of a long run, in a folder that git ignores; the folder is made here."""
-    folder = RUNS.parents[1] / "runs"
-    folder.mkdir(exist_ok=True)
-    return folder / f"{name}.pt"
 
 
 def malloc_trim() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import Subset
 
-from helpers import training, transforms, video
+from helpers import transforms, video
 from helpers.networks import count_parameters, r2plus1d_18
 from helpers.stickfigures import ACTIONS, StickFigures, scene
 from helpers.training import accuracy, predict, train
@@ -24,6 +24,7 @@ from helpers.training import accuracy, predict, train
 __all__ = ["TEST", "TRAIN", "clip", "weights"]
 
 HERE = Path(__file__).parent
+CHECKPOINTS = HERE.parents[1] / "runs"
 WIDTH = 16
 SEED = 2024  # of the initial weights and of the order of the clips
 TRAIN, TEST, VALIDATION = 1, 2, 3  # seeds of the clips to train on, to report on, to evaluate after each epoch
@@ -39,6 +40,7 @@ def clip() -> None:
 
 def weights() -> None:
     """Train R(2+1)D-18 on stick figures; write its weights in float16 and a report beside them."""
+    CHECKPOINTS.mkdir(exist_ok=True)
     torch.manual_seed(SEED)
     network = r2plus1d_18(len(ACTIONS), WIDTH).to(memory_format=torch.channels_last_3d)  # faster, the same numbers
     histories = []
@@ -86,7 +88,7 @@ def _train(network, number, size, clips, epochs, lr):
     validation_set = StickFigures(200, seed=VALIDATION, size=size, transform=transforms.normalize)
     history = train(
         network, Subset(train_set, range(first, first + clips)), validation_set, epochs, lr=lr, seed=SEED,
-        augment=transforms.random_horizontal_flip, checkpoint=training.checkpoint_path(f"stage{number}"),
+        augment=transforms.random_horizontal_flip, checkpoint=CHECKPOINTS / f"stage{number}.pt",
         fingerprint=f"{train_set.settings}, seed {TRAIN}, checksum {_checksum(train_set)}",
     )  # fmt: skip
     return [{name: round(line[name], 4) for name in ("epoch", "loss", "train", "test")} for line in history]

@@ -1,0 +1,74 @@
+"""Stored runs are read where they are, made where that is asked for, and never taken for others."""
+
+import json
+import re
+
+import pytest
+from conftest import ROOT
+
+from helpers.lessons import stored_runs
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A folder like notebooks/runs, with the notebook 09 beside it."""
+    (tmp_path / "09_compare.ipynb").touch()
+    monkeypatch.setattr(stored_runs, "RUNS", tmp_path / "runs")
+    monkeypatch.delenv("VIDEO_RESNET_FULL", raising=False)
+    return tmp_path / "runs"
+
+
+def test_a_run_is_made_only_when_asked_and_only_once(runs, monkeypatch):
+    calls = []
+
+    def make(seed, clips):
+        calls.append((seed, clips))
+        return dict(error=seed / clips)
+
+    with pytest.raises(stored_runs.MissingRun, match=r"compare_a.json is not in .*VIDEO_RESNET_FULL=1 makes"):
+        stored_runs.load_or_run("compare_a", make, seed=1, clips=4)
+    assert calls == [] and not runs.exists()
+    monkeypatch.setenv("VIDEO_RESNET_FULL", "1")
+    made = stored_runs.load_or_run("compare_a", make, seed=1, clips=4)
+    monkeypatch.setenv("VIDEO_RESNET_FULL", "0")
+    again = stored_runs.load_or_run("compare_a", make, seed=1, clips=4)
+    assert calls == [(1, 4)] and made == again and made["error"] == 0.25
+    assert made["command"].startswith("VIDEO_RESNET_FULL=1 OMP_NUM_THREADS=")
+    assert made["command"].endswith(" jupyter execute notebooks/09_compare.ipynb")
+    assert [path.name for path in runs.iterdir()] == ["compare_a.json"]
+    check_run(made)
+    with pytest.raises(ValueError, match="is of a run with .*delete it"):
+        stored_runs.load_or_run("compare_a", make, seed=2, clips=4)
+
+
+def test_a_run_that_fails_leaves_nothing(runs, monkeypatch):
+    monkeypatch.setenv("VIDEO_RESNET_FULL", "1")
+    with pytest.raises(ZeroDivisionError):
+        stored_runs.load_or_run("compare_a", lambda: 1 / 0)
+    assert not runs.exists()
+
+
+def check_run(run):
+    assert {"settings", "command", "device", "threads", "versions", "seconds"} <= set(run)
+    assert {"python", "torch", "torchvision", "numpy"} == set(run["versions"])
+
+
+STORED = sorted((ROOT / "notebooks" / "runs").glob("*"))
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.name)
+def test_stored_runs_tell_how_they_were_made(path):
+    run = json.loads(path.read_text(encoding="utf-8"))
+    assert path.stat().st_size < 20_000 and path.suffix == ".json"
+    check_run(run)
+    notebook = ROOT / re.search(r"jupyter execute (notebooks/\S+\.ipynb)$", run["command"])[1]
+    number = stored_runs._NOTEBOOKS[max(filter(path.stem.startswith, stored_runs._NOTEBOOKS), key=len)]
+    assert notebook.name.startswith(f"{number}_") and "load_or_run" in notebook.read_text(encoding="utf-8")
+    assert stored_runs.load_or_run(path.stem, None, **run["settings"]) == run
+
+
+def test_unfinished_work_has_a_place_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored_runs, "RUNS", tmp_path / "notebooks" / "runs")
+    path = stored_runs.checkpoint_path("some_1")
+    assert path == tmp_path / "runs" / "some_1.pt" and path.parent.is_dir() and not path.exists()
+    assert stored_runs.checkpoint_path("some_1") == path
