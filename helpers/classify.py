@@ -297,7 +297,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         pretrained = weights.load(options.weights)
         _require_labels(pretrained)
-    except (weights.WeightsError, ValueError) as error:
+    except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     if not options.json:

@@ -18,6 +18,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,12 +98,8 @@ def train(
     )  # fmt: skip
     state = dict(network=network, optimizer=optimizer, schedule=schedule)
     history = _resume(checkpoint, state, settings) if checkpoint else []
-
-    def evaluate():
-        return {
-            name: accuracy(*predict(network, clips, batch_size, device, workers)) for name, clips in test_sets.items()
-        }
-
+    logits_of = partial(predict, network, batch_size=batch_size, device=device, workers=workers)
+    evaluate = lambda: {name: accuracy(*logits_of(clips)) for name, clips in test_sets.items()}  # noqa: E731
     for epoch in range(len(history), epochs):
         start = time.perf_counter()
         batches = epoch_batches(len(train_set), batch_size, seed, epoch).reshape(steps, world_size, -1)[:, rank]
@@ -383,10 +380,10 @@ def _fine_tune_folder(options, device):
         return
     logits, labels = predict(tuned.network, test_set, device=device, workers=options.workers)
     score = f"{accuracy(logits, labels):.1%} of {len(labels)}"
-    source = pretrained.trained_on.replace(", and on nothing else", "")
-    trained_on = f"{source} Then on {len(train_videos)} videos of {len(classes)} classes."
-    score_text = f"{score} other videos correct, one clip each."
-    weights.save(options.out, replace(tuned, trained_on=trained_on, score=score_text, crop_size=options.crop_size))
+    trained_on = pretrained.trained_on.replace(", and on nothing else", "")
+    trained_on += f" Then on {len(train_videos)} videos of {len(classes)} classes."
+    tuned = replace(tuned, trained_on=trained_on, score=f"{score} other videos correct, one clip each.")
+    weights.save(options.out, replace(tuned, crop_size=options.crop_size))
     for k, row in enumerate(confusion_matrix(labels, logits.argmax(1), labels=numbers)):
         others = ", ".join(f"{row[j]} {classes[j]}" for j in (-row).argsort(stable=True) if row[j] and j != k)
         confused = f"; confused with: {others}" if others else ""

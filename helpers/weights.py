@@ -31,18 +31,11 @@ __all__ = [
 
 ASSETS = Path(__file__).parent / "assets"
 _TIMEOUT = 30  # seconds that a server may stay silent
-_SAVED = (
-    "frames",
-    "fps",
-    "trained_on",
-    "score",
-    "architecture",
-    "crop_size",
-)  # with labels and weights: a file of `save`
+_SAVED = "frames fps trained_on score architecture crop_size".split()  # with labels and weights: a file of `save`
 
 
-class WeightsError(Exception):
-    """Weights or another file cannot be downloaded or read. The message names the file and says what to do."""
+class WeightsError(ValueError):
+    """There are no such weights, or a file cannot be downloaded or read. The message names the file and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +77,14 @@ def load(name: str | os.PathLike[str] = "stickfigures") -> Pretrained:
             are downloaded once, see `SOURCES`.
 
     Raises:
-        ValueError: an unknown name.
-        WeightsError: the file cannot be downloaded or read, or does not fit the network.
+        WeightsError: an unknown name; the file cannot be downloaded or read, or does not fit the network.
     """
     if name == "stickfigures":
         return _load_stickfigures()
     if os.path.isfile(name):
         return _load_saved(name)
     if name not in SOURCES:
-        raise ValueError(f"unknown weights {str(name)!r}; choose from {', '.join(NAMES)}, or give the path of a file")
+        raise WeightsError(f"unknown weights {str(name)!r}; choose from {', '.join(NAMES)}, or give the path of a file")
     source = SOURCES[name]
     architecture = dict(network=source.network, width=64, paper_widths=source.paper_widths, eps=source.eps)
     network = create_model(source.num_classes, **architecture)
@@ -101,8 +93,8 @@ def load(name: str | os.PathLike[str] = "stickfigures") -> Pretrained:
     except WeightsError as error:
         raise WeightsError(f"{error} The weights 'stickfigures' need no download.") from error
     _fill(network, load_checkpoint(file), file, source.network)
-    about = dict(frames=source.frames, fps=source.fps, trained_on=source.trained_on, score=source.score)
-    return Pretrained(name, network, source.labels, transforms.preprocess, **about, architecture=architecture)
+    details = dict(frames=source.frames, fps=source.fps, trained_on=source.trained_on, score=source.score)
+    return Pretrained(name, network, source.labels, transforms.preprocess, **details, architecture=architecture)
 
 
 def save(path: str | os.PathLike[str], pretrained: Pretrained) -> None:
@@ -204,18 +196,18 @@ def _load_saved(path):
     """Read a file that `save` wrote."""
     saved = load_checkpoint(path)
     try:
-        about = {name: saved[name] for name in _SAVED}
+        details = {name: saved[name] for name in _SAVED}
         labels, state = saved["labels"] and tuple(saved["labels"]), saved["state"]
         num_classes = len(state["fc.bias"] if labels is None else labels)
-        network = create_model(num_classes, **about["architecture"])
+        network = create_model(num_classes, **details["architecture"])
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise WeightsError(
             f"{path} holds no network together with its labels and its preprocessing ({_first_line(error)}). "
             "Choose a file that helpers.weights.save or python -m helpers.training has written."
         ) from error
-    _fill(network, state, path, about["architecture"]["network"])
-    preprocess = functools.partial(transforms.preprocess, crop_size=about["crop_size"])
-    return Pretrained(os.fspath(path), network, labels, preprocess, **about)
+    _fill(network, state, path, details["architecture"]["network"])
+    preprocess = functools.partial(transforms.preprocess, crop_size=details["crop_size"])
+    return Pretrained(os.fspath(path), network, labels, preprocess, **details)
 
 
 def _load_stickfigures():
@@ -225,8 +217,8 @@ def _load_stickfigures():
     network.load_state_dict(load_checkpoint(ASSETS / "stickfigures.pt"))  # float16 on disk, copied into float32
     trained_on = f"Trained on {report['training_clips']:,} synthetic clips of stick figures, and on nothing else."
     score = f"{report['accuracy_stored']:.1%} of {report['test_clips']} test clips correctly classified."
-    about = dict(frames=16, fps=15.0, trained_on=trained_on, score=score, architecture=architecture)
-    return Pretrained("stickfigures", network, tuple(report["labels"]), transforms.preprocess, **about)
+    details = dict(frames=16, fps=15.0, trained_on=trained_on, score=score, architecture=architecture)
+    return Pretrained("stickfigures", network, tuple(report["labels"]), transforms.preprocess, **details)
 
 
 def _fill(network, state, file, name):

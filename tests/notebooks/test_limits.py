@@ -28,6 +28,7 @@ assert os.environ['VIDEO_RESNET_DEVICE'] == 'cpu'""",
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere what processes share is not told")
 def test_a_notebook_over_its_memory_fails(tmp_path):
     book = v4.new_notebook(cells=[v4.new_code_cell(source.strip()) for source in CELLS.values()])

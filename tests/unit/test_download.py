@@ -174,6 +174,7 @@ def test_no_room_on_the_disk(served, file, online):
     assert not list(online.iterdir())
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(served, online):
     content = saved(r2plus1d_18)  # 120 MB
     (served.folder / "large.bin").write_bytes(content)

@@ -149,6 +149,7 @@ def test_a_checkpoint_of_other_videos_is_refused(folder, tmp_path, capsys):
     assert "is of a run with" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_number_of_frozen_epochs_is_refused(folder, tmp_path, capsys):
     out = ["--out", str(tmp_path / "mine.pt"), *SMALL, "--epochs", "1"]
     assert training.main([str(folder), *out]) == 0

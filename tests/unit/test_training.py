@@ -47,6 +47,7 @@ def numbers(text):
     return [line.split("  ")[:5] for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_weights(tmp_path, monkeypatch, capsys):
     def files(name):
         return [str(tmp_path / f"{name}.checkpoint"), str(tmp_path / f"{name}.pt")]

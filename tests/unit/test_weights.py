@@ -57,6 +57,7 @@ def test_the_report_is_whole():
     assert stored["clip_seeds"]["test"] != stored["clip_seeds"]["train"]
 
 
+@pytest.mark.slow
 def test_stored_weights_are_right_on_new_clips(stickfigures):
     """A hundred of the 800 clips of the report: the same score, to within what a hundred clips can tell."""
     clips = StickFigures(100, seed=report()["clip_seeds"]["test"], transform=transforms.normalize)
@@ -177,6 +178,7 @@ def test_converted_weights_of_34_layers_give_the_converters_logits(name, classes
     assert "IG-65M" in loaded.trained_on
 
 
+@pytest.mark.slow
 def test_weights_without_labels_are_good_for_features_only(publish, capsys):
     publish("ig65m-8", randomize_batchnorm_(converted(487)))
     loaded = weights.load("ig65m-8")

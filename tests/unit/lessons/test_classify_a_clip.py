@@ -148,6 +148,7 @@ def test_a_timeline_of_a_file_in_one_line(pretrained, monkeypatch, capsys):
     assert err == ""  # no progress bar where there is neither a notebook nor a terminal
 
 
+@pytest.mark.slow
 def test_in_a_notebook_the_progress_bar_is_a_widget_that_goes_away():
     """In a kernel of its own, as under nbval: nothing on stderr, and the bar is hidden at the end."""
     source = f"""\

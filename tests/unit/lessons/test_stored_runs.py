@@ -53,7 +53,9 @@ def check_run(run):
     assert {"python", "torch", "torchvision", "numpy"} == set(run["versions"])
 
 
-STORED = sorted((ROOT / "notebooks" / "runs").glob("*"))
+FOLDER = ROOT / "notebooks" / "runs"
+GPU = sorted(FOLDER.glob("gpu_*"))  # made by a command on another machine, and no notebook reads them
+STORED = sorted(set(FOLDER.glob("*")) - set(GPU))
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.name)
@@ -72,3 +74,11 @@ def test_unfinished_work_has_a_place_of_its_own(tmp_path, monkeypatch):
     path = stored_runs.checkpoint_path("some_1")
     assert path == tmp_path / "runs" / "some_1.pt" and path.parent.is_dir() and not path.exists()
     assert stored_runs.checkpoint_path("some_1") == path
+
+
+@pytest.mark.parametrize("path", GPU, ids=lambda path: path.name)
+def test_runs_of_a_gpu_name_it_and_their_command(path):
+    run = json.loads(path.read_text(encoding="utf-8"))
+    assert {"settings", "command", "device", "versions", "rows"} <= set(run)
+    assert "GPU" in run["device"] or "NVIDIA" in run["device"]
+    assert run["command"].startswith("python -m helpers.") and {"python", "torch"} <= set(run["versions"])

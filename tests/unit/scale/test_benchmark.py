@@ -68,6 +68,7 @@ def test_both_sides_take_the_same_step(setup, title):
     assert abs(losses[0][0] - losses[1][0]) < 0.05 * losses[0][0]
 
 
+@pytest.mark.slow
 def test_files_are_classified_by_both(setup):
     for title, line in lines().items():
         if "file to label" in title:
@@ -84,6 +85,7 @@ def test_decoding_gives_nearly_the_same_clips(setup):
     assert (theirs[0] - transforms.preprocess(video.read_clip(CLIP))).abs().max() < 0.02
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_process_of_its_own(setup):
     block = bytearray(900_000_000)  # it must not be counted
     block[::4096] = b"x" * len(block[::4096])
@@ -104,6 +106,7 @@ def test_the_stored_table_can_be_printed():
     assert all(benchmark.format_row(row).startswith(row["title"]) for row in rows)
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
     decoding = lines()["decoding 5 clips of a file"]
     monkeypatch.setattr(benchmark, "lines", lambda device: [decoding])

@@ -146,6 +146,7 @@ def test_a_folder_is_classified_as_its_files_are(clips, tmp_path, fast):
             assert "error" not in row
 
 
+@pytest.mark.slow
 def test_the_command_goes_on_after_it_was_killed(clips, tmp_path):
     """Killed at several moments, and started again until it ends: the rows of a run that was not disturbed."""
     home, out, calm = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "calm.jsonl"
