@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -346,7 +347,9 @@ def test_a_file_that_is_no_file_does_not_hang(tmp_path):
 
 def test_a_file_without_permission_is_refused(film):
     os.chmod(film, 0)
-    for folder in [film.parent, *film.parent.parents][:3]:
+    for folder in film.parents:
+        if folder == Path(tempfile.gettempdir()).resolve():
+            break
         os.chmod(folder, 0o755)  # the tests' own folders are private to their user
     with unprivileged(), pytest.raises(video.VideoError, match="may not be read by you"):
         video.read_clip(film)
