@@ -246,7 +246,7 @@ def test_offline_keeps_to_the_repository():
 def test_the_readme_tells_the_score_of_the_report():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     stored = report()
-    assert f"{stored['accuracy_stored'] * 100:.1f} % of {stored['test_clips']} unseen clips" in readme
+    assert f"{stored['accuracy_stored'] * 100:.1f} % of {stored['test_clips']} test clips" in readme
     assert f"({stored['parameters'] / 1e6:.1f} million parameters)" in readme
 
 
