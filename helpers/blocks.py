@@ -11,11 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-__all__ = [
-    "KINDS", "BasicBlock", "BasicStem", "Conv2Plus1D", "Conv3DNoTemporal", "Conv3DSimple", "Cost", "Layer", "R2DStem",
-    "R2Plus1dStem", "activation_bytes", "conv_cost", "midplanes", "output_size", "randomize_batchnorm_",
-    "receptive_field", "summary",
-]  # fmt: skip
+__all__ = ["KINDS", "BasicBlock", "BasicStem", "Conv2Plus1D", "Conv3DNoTemporal", "Conv3DSimple", "Cost", "Layer",
+           "R2DStem", "R2Plus1dStem", "activation_bytes", "conv_cost", "midplanes", "output_size",
+           "randomize_batchnorm_", "receptive_field", "summary"]  # fmt: skip
 
 KINDS = ("2D", "3D", "(2+1)D")
 
@@ -121,10 +119,7 @@ class R2Plus1dStem(nn.Sequential):
 
 
 class BasicStem(nn.Sequential):
-    """The stem of the 3D and 2D networks: a convolution over t x 7 x 7 with stride 2 in space. Built in notebook 08.
-
-    (B, channels, T, H, W) to (B, planes, T, H/2, W/2).
-    """
+    """The stem of 3D and 2D networks, t x 7 x 7: (B, channels, T, H, W) to (B, planes, T, H/2, W/2). Built in notebook 08."""
 
     def __init__(self, planes: int = 64, t: int = 3, channels: int = 3):
         shape = dict(kernel_size=(t, 7, 7), stride=(1, 2, 2), padding=(t // 2, 3, 3))
@@ -188,9 +183,7 @@ class Layer(NamedTuple):
 def summary(module: nn.Module, shape: Sequence[int]) -> list[Layer]:
     """A `Layer` for each call of a submodule without children, in the order of the calls. Built in notebook 04.
 
-    Args:
-        module: on the meta device, where tensors have only shapes and nothing is computed.
-        shape: (C, T, H, W) of the input.
+    The module is on the meta device, where tensors have only a shape, and the `shape` of its input is (C, T, H, W).
     """
     layers = []
 

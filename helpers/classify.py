@@ -1,12 +1,11 @@
 """From a video file to predictions. Built in notebook 07; the command is `python -m helpers.classify FILE...`.
 
-What `predict_video` does, in order: `video.read_clips` decodes clips, `Pretrained.preprocess` prepares them, the network
-gives logits, the mean of their softmax over the clips gives the video's probabilities, and `top_k` names the largest.
+`predict_video` in order: `video.read_clips` decodes clips, `Pretrained.preprocess` prepares them, the network gives logits,
+the mean of their softmax over the clips gives the video's probabilities, and `top_k` names the largest.
 """
 
 import argparse
 import dataclasses
-import functools
 import itertools
 import json
 import os
@@ -17,19 +16,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from helpers import video, weights
 from helpers.weights import Pretrained
 
-__all__ = (
-    "PRECISIONS Prediction Segment VideoClassifier ahead at_least_one average_probs device_name "
-    "evaluate_torchvision_protocol extract_features get_device main median_time mps_convolves named_device "
-    "predict_clips predict_stream predict_video segments top_k"
-).split()
+__all__ = ("PRECISIONS Prediction Segment VideoClassifier ahead at_least_one average_probs device_name "
+           "evaluate_torchvision_protocol extract_features get_device main median_time mps_convolves named_device "
+           "predict_clips predict_stream predict_video segments top_k").split()  # fmt: skip
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 Path, Clips, DType = str | os.PathLike, Iterable[Tensor], torch.dtype
@@ -105,8 +104,7 @@ def median_time(function: Callable, device: Device, repeats: int = 5) -> float:
 
 
 def _wait_for(device: Device) -> None:
-    """A GPU returns before it has finished; let it finish."""
-    if torch.device(device).type != "cpu":
+    if torch.device(device).type != "cpu":  # a GPU returns before it has finished
         torch.accelerator.synchronize(device)
 
 
@@ -122,18 +120,19 @@ def ahead(items: Iterable) -> Iterator:
 
 def _batches(clips: Clips, size: int) -> Iterator[Tensor]:
     """Batches (B, 3, T, H, W) of at most `size` clips. The clips before a damaged place come before the error."""
-    clips, error = iter(clips), None
-    while error is None:
-        batch = []
-        try:
-            batch.extend(itertools.islice(clips, size))
-        except video.VideoError as damage:
-            error = damage
+    batch = []
+    try:
+        for clip in clips:
+            batch.append(clip)
+            if len(batch) == size:
+                yield torch.stack(batch)
+                batch = []
+    except video.VideoError:
         if batch:
             yield torch.stack(batch)
-        elif error is None:
-            return
-    raise error
+        raise
+    if batch:
+        yield torch.stack(batch)
 
 
 def _outputs(network: nn.Module, clips: Clips, device: Device, dtype: DType) -> Iterator[Tensor]:
@@ -149,19 +148,16 @@ def _outputs(network: nn.Module, clips: Clips, device: Device, dtype: DType) -> 
 def predict_clips(
     pretrained: Pretrained, clips: Clips, device: Device = None, dtype: DType = torch.float32
 ) -> Iterator[Tensor]:
-    """For each clip the softmax of the network's logits; while one is computed, the next is decoded.
+    """For each clip its probabilities, the softmax of the network's logits: float32 (labels,), on the CPU.
 
     Args:
         pretrained: its network is moved to the device.
-        clips: of uint8 frames (T, H, W, 3); they are not all kept.
+        clips: of uint8 frames (T, H, W, 3); while one is computed, the next is decoded.
         device: by default that of `get_device`.
         dtype: torch.bfloat16 and torch.float16 compute in reduced precision, by autocast.
-
-    Yields:
-        Probabilities, a float32 tensor (labels,) on the CPU.
     """
-    for logits in _outputs(pretrained.network, map(pretrained.preprocess, clips), device, dtype):
-        yield logits.softmax(0)
+    logits = _outputs(pretrained.network, map(pretrained.preprocess, clips), device, dtype)
+    return (row.softmax(0) for row in logits)
 
 
 def average_probs(pretrained: Pretrained, clips: Clips, device: Device = None, dtype: DType = torch.float32) -> Tensor:
@@ -181,8 +177,7 @@ class VideoClassifier:
 
     Args:
         pretrained, device, dtype: as for `predict_clips`; a ValueError refuses weights without labels.
-        clips: how many clips are averaged; they are spread evenly over the video.
-        k: how many predictions.
+        clips, k: how many clips are averaged, spread evenly over the video; how many predictions there are.
         fast: prepare the network by `scale.inference.optimize_for_inference`, and scale frames while they are converted.
             Probabilities then differ in the third digit. See notebook 13.
     """
@@ -201,7 +196,7 @@ class VideoClassifier:
             network = inference.optimize_for_inference(pretrained.network.to(self.device), dtype, size)
             self.pretrained = dataclasses.replace(pretrained, network=network, preprocess=lambda clip: clip)
             self.dtype = torch.float32  # the prepared network takes and gives it, whatever it computes in
-            self.read_clips = functools.partial(preprocessing.read_clips, crop_size=pretrained.crop_size)
+            self.read_clips = partial(preprocessing.read_clips, crop_size=pretrained.crop_size)
 
     def __call__(self, path: Path) -> list[Prediction]:
         """The predictions for a video, best first. Raises video.VideoError: the file cannot be read."""
@@ -234,15 +229,10 @@ def _require_labels(pretrained: Pretrained) -> None:
 def predict_stream(
     path: Path, pretrained: Pretrained, step: int = 8, device: Device = None, dtype: DType = torch.float32
 ) -> Iterator[tuple[float, Tensor]]:
-    """Classify a video of any length clip by clip, decoded once, in constant memory.
+    """For each clip of a video the second at which it begins, and its probabilities (labels,).
 
-    Args:
-        path: a video file. If it is damaged, the clips before that place come before the video.VideoError.
-        pretrained, device, dtype: as for `predict_clips`.
-        step: a clip begins every so many frames.
-
-    Yields:
-        The second at which a clip begins, and its probabilities (labels,).
+    The video may have any length: it is decoded once, in constant memory. A clip begins every `step` frames. If the video
+    is damaged, the clips before that place come before the video.VideoError. Other arguments as of `predict_clips`.
     """
     _require_labels(pretrained)
     starts = deque()
@@ -261,10 +251,9 @@ def segments(rows: list[tuple[float, Tensor]], labels: tuple[str, ...], clip_sec
 
     The label of a clip, which is so many seconds long, holds around its middle, half way to the middles beside it.
     """
-    if not rows:
-        return []
     starts = [start for start, _ in rows]
-    borders = [0.0, *((a + b + clip_seconds) / 2 for a, b in itertools.pairwise(starts)), starts[-1] + clip_seconds]
+    middles = [(a + b + clip_seconds) / 2 for a, b in itertools.pairwise(starts)]
+    borders = [0.0, *middles, *(start + clip_seconds for start in starts[-1:])]
     joined, clip = [], 0
     for best, group in itertools.groupby((probs for _, probs in rows), key=lambda probs: int(probs.argmax())):
         probs = [float(probs[best]) for probs in group]
@@ -273,12 +262,10 @@ def segments(rows: list[tuple[float, Tensor]], labels: tuple[str, ...], clip_sec
     return joined
 
 
-def evaluate_torchvision_protocol(
-    path: Path, pretrained: Pretrained, device: Device = None, dtype: DType = torch.float32
-) -> Tensor:
+def evaluate_torchvision_protocol(path: Path, pretrained: Pretrained, device: Device = None) -> Tensor:
     """Probabilities (5, labels) of torchvision's five clips, see `video.protocol_clips`; it predicts the largest sum."""
     clips = video.protocol_clips(path, 5, pretrained.frames, pretrained.fps)
-    return torch.stack(list(predict_clips(pretrained, clips, device, dtype)))
+    return torch.stack(list(predict_clips(pretrained, clips, device)))
 
 
 def extract_features(pretrained: Pretrained, clips: Clips, device: Device = None) -> Tensor:
@@ -291,8 +278,8 @@ def extract_features(pretrained: Pretrained, clips: Clips, device: Device = None
 def main(arguments: list[str] | None = None) -> int:
     """The command; 0 if every file was classified, 1 if some could not be, 2 if it could not begin, 130 if interrupted."""
     options = _options(arguments)
-    for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end the run
-        if hasattr(stream, "reconfigure"):
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the terminal cannot show must not end the run
             stream.reconfigure(errors="backslashreplace")
     try:
         pretrained = weights.load(options.weights)
@@ -307,10 +294,10 @@ def main(arguments: list[str] | None = None) -> int:
         from helpers.scale import folder
 
         return folder.follow(folder.classify_folder(*options.files, options.out, pretrained, *settings), options.out)
-    row = dict(weights=pretrained.name) | ({} if options.timeline else dict(clips=options.clips))
+    row, classify = dict(weights=pretrained.name), partial(_timeline, pretrained, options)
     try:
-        timeline = functools.partial(_timeline, pretrained, options)
-        classify = timeline if options.timeline else VideoClassifier(pretrained, *settings)
+        if not options.timeline:
+            row, classify = row | dict(clips=options.clips), VideoClassifier(pretrained, *settings)
         return max([_print_row(file, row, classify, options) for file in options.files])
     except KeyboardInterrupt:
         return 130
@@ -320,8 +307,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m helpers.classify", description="Predict the action in videos.")
     add = parser.add_argument
     add("files", nargs="+", metavar="FILE", help="a video; with --out a folder of videos")
-    names = f"one of {', '.join(weights.NAMES)}, or a file of your own training"
-    add("--weights", default="stickfigures", help=f"{names}; default: %(default)s")
+    add("--weights", default="stickfigures", help=f"{', '.join(weights.NAMES)}, or your file; default: %(default)s")
     add("--clips", type=at_least_one, default=5, help="clips of a video that are averaged, default: %(default)s")
     add("--top", type=at_least_one, default=5, help="predictions for a video, default: %(default)s")
     device = os.environ.get("VIDEO_RESNET_DEVICE") or None  # checked here, so that a wrong one gives a sentence, too
@@ -355,8 +341,6 @@ def _print_row(file: str, row: dict, classify: Callable, options: argparse.Names
 
 
 def _timeline(pretrained: Pretrained, options: argparse.Namespace, file: str) -> list[Segment]:
-    from tqdm import tqdm
-
     count, seconds = video.probe(file).seconds * pretrained.fps // 8, pretrained.frames / pretrained.fps
     clips = predict_stream(file, pretrained, 8, options.device, getattr(torch, options.precision))
     return segments(list(tqdm(clips, file, count, unit="clip", disable=None)), pretrained.labels, seconds)
@@ -375,14 +359,12 @@ def named_device(text: str) -> torch.device:
 
 def at_least_one(text: str) -> int:
     """A whole number from 1 on, for argparse."""
-    number = int(text)
-    if number < 1:
+    if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
+    return int(text)
 
 
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(code)  # without the clean-up of PyTorch's libraries, which takes a second and 0.1 GB

@@ -41,14 +41,12 @@ def scan_folder(folder: str | os.PathLike[str], frames: int = 16, fps: float = 1
             Files and folders are ignored if their names begin with a dot.
         frames, fps: of a clip.
 
-    Raises:
-        ValueError: fewer than two classes, or a class without a video that can be read.
-        OSError: no such folder, or no permission.
+    ValueError: fewer than two classes, or a class without a video that can be read. OSError: no such folder, no permission.
     """
     classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if len(classes) < 2:
         raise ValueError(
-            f"{folder} holds {len(classes)} folders: it needs at least two, a folder of videos for each class"
+            f"{folder} holds {len(classes)} folders: it needs two or more, a folder of videos for each class"
         )
 
     def scan(path: Path, label: int) -> Video | str:
@@ -85,18 +83,15 @@ def split(videos: Sequence[Video], test_fraction: float = 0.25, seed: int = 0) -
         videos: of `scan_folder`.
         test_fraction: how many of the groups of each class become test videos, 0 to 1; at least one does, one does not.
 
-    Raises:
-        ValueError: a class with a single group.
+    ValueError: a class with a single group.
     """
     training, test = [], []
     for label in sorted({video.label for video in videos}):
         of_class = [video for video in videos if video.label == label]
         groups = sorted({group_of(video.path) for video in of_class})
         if len(groups) < 2:
-            raise ValueError(
-                f"{of_class[0].path} belongs to the only group of its class, which cannot be both trained on and tested "
-                "with. Add a video from another source, or name a folder to test with"
-            )
+            single = f"{of_class[0].path} belongs to the only group of its class, which cannot be both trained on and tested with"
+            raise ValueError(f"{single}. Add a video from another source, or name a folder to test with")
         np.random.default_rng([seed, label]).shuffle(groups)
         count = min(max(1, round(test_fraction * len(groups))), len(groups) - 1)
         for video in of_class:

@@ -12,10 +12,8 @@ from torch import nn
 
 from helpers.blocks import BasicBlock, BasicStem, Conv2Plus1D, Conv3DNoTemporal, Conv3DSimple, R2DStem, R2Plus1dStem
 
-__all__ = [
-    "FAMILY", "LAYERS", "NETWORKS", "VideoResNet", "count_parameters", "initialize_weights", "make_stage", "mc3_18",
-    "r2plus1d_18", "r3d_18", "video_resnet",
-]  # fmt: skip
+__all__ = ["FAMILY", "LAYERS", "NETWORKS", "VideoResNet", "count_parameters", "initialize_weights", "make_stage",
+           "mc3_18", "r2plus1d_18", "r3d_18", "video_resnet"]  # fmt: skip
 
 LAYERS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}  # depth: residual blocks of each stage
 FAMILY = {  # the kind of convolution in the stem, then in each of the four stages
@@ -37,9 +35,7 @@ _STEMS = {"2D": partial(BasicStem, t=1), "3D": BasicStem, "(2+1)D": R2Plus1dStem
 
 
 class VideoResNet(nn.Module):
-    """A stem, four stages of residual blocks, global average pooling, a linear classification head. Built in notebook 05.
-
-    (B, 3, T, H, W) to logits (B, num_classes).
+    """(B, 3, T, H, W) to logits (B, num_classes): stem, four stages, global average pooling, linear head. Built in notebook 05.
 
     Args:
         stem: a module from (B, 3, T, H, W) to (B, width, T, H/2, W/2).
@@ -102,6 +98,8 @@ def video_resnet(
 ) -> VideoResNet:  # fmt: skip
     """A video ResNet of any mixture of convolutions, in train mode; `NETWORKS` has those of the paper by name.
 
+    ValueError if an argument is impossible; the message says which values are possible.
+
     Args:
         kinds: for the stem and the four stages: "2D", "3D" or "(2+1)D". The stem "R2D" stacks the frames as channels.
         depth: the number of layers, 18 or 34.
@@ -110,9 +108,6 @@ def video_resnet(
         paper_widths: give (2+1)D convolutions the intermediate channels of the paper's formula (R(2+1)D-18: 33.4 million
             parameters). The default is torchvision's choice (31.5 million), which its published weights need.
         frames: of a clip. Only the stem "R2D" needs this number; every other network takes clips of any length.
-
-    Raises:
-        ValueError: an argument is impossible; the message says which values are possible.
     """
     if len(kinds) != 5 or isinstance(kinds, str):
         raise ValueError(f"kinds={kinds!r}: give five, for the stem and the four stages, or take a builder of NETWORKS")

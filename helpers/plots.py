@@ -43,11 +43,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 @style()
 def show(figure: Figure, alt: str) -> None:
-    """Display a figure, in at most 192 colors so that a stored notebook stays small.
-
-    Raises:
-        ValueError: `alt`, the text for readers who cannot see the figure, is empty.
-    """
+    """Display a figure, in 192 colors so that a stored notebook stays small; ValueError if `alt` does not say what it shows."""
     if not alt.strip():
         raise ValueError("describe in a sentence what the figure shows")
     with io.BytesIO() as full, io.BytesIO() as small:

@@ -31,10 +31,8 @@ from helpers import classify, datasets, weights
 from helpers.transforms import random_horizontal_flip
 from helpers.video import VideoError
 
-__all__ = [
-    "TrainingError", "accuracy", "epoch_batches", "fine_tune", "freeze", "main", "malloc_trim", "predict", "replace_head",
-    "set_train_mode", "train", "train_epoch",
-]  # fmt: skip
+__all__ = ["TrainingError", "accuracy", "epoch_batches", "fine_tune", "freeze", "main", "malloc_trim", "predict",
+           "replace_head", "set_train_mode", "train", "train_epoch"]  # fmt: skip
 Clips = Dataset | Sequence[tuple[Tensor, int]]  # pairs of a float clip (C, T, H, W) and a label
 History = list[dict[str, float]]  # a dictionary an epoch
 
@@ -207,8 +205,7 @@ def fine_tune(
         checkpoint: the beginning of two file names, which end in .frozen and .all; None for no checkpoints.
         options: more arguments of `train`, which raises its errors; `seed` also decides the new layer's first weights.
 
-    Returns:
-        The fine-tuned network in eval mode with its labels, and the histories of both trainings in a row.
+    Returns the fine-tuned network in eval mode with its labels, and the histories of both trainings in a row.
     """
     network, history = pretrained.network, []
     with _seeded(options.get("seed", 0), torch.device("cpu")):

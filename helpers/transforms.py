@@ -13,10 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = [
-    "MEAN", "STD", "center_crop", "denormalize", "normalize", "preprocess", "random_crop", "random_horizontal_flip",
-    "resize", "resized_size",
-]  # fmt: skip
+__all__ = ["MEAN", "STD", "center_crop", "denormalize", "normalize", "preprocess", "random_crop",
+           "random_horizontal_flip", "resize", "resized_size"]  # fmt: skip
 
 # Of the training data of torchvision's video networks: its preset R2Plus1D_18_Weights.KINETICS400_V1.
 MEAN = (0.43216, 0.394666, 0.37645)
@@ -42,10 +40,7 @@ def center_crop(frames: Tensor, crop_size: int = 112) -> Tensor:
 
 
 def random_crop(frames: Tensor, crop_size: int, generator: np.random.Generator) -> Tensor:
-    """Cut a square at one random place out of all frames; (T, H, W, 3) to (T, crop_size, crop_size, 3).
-
-    Built in notebook 12.
-    """
+    """Cut one random square out of all frames; (T, H, W, 3) to (T, crop_size, crop_size, 3). Built in notebook 12."""
     height, width = frames.shape[1:3]
     top = generator.integers(0, height - crop_size, endpoint=True)
     left = generator.integers(0, width - crop_size, endpoint=True)

@@ -28,8 +28,6 @@ Convert = Callable[[av.VideoFrame, Callable[[], np.ndarray]], np.ndarray]  # see
 _OPTIONS = {"timeout": 30.0}  # seconds for any one step, so that nothing hangs for ever
 if int(av.__version__.split(".")[0]) < 19:  # before version 19 PyAV fails at a title that is not UTF-8
     _OPTIONS["metadata_errors"] = "replace"
-_PLAYLISTS = (".m3u8", ".m3u", ".hls")  # FFmpeg would wait for such a list to grow
-_SKIP_AHEAD = 10  # seconds; a nearer clip is reached sooner by decoding on than by going back to a key frame
 
 
 class VideoError(Exception):
@@ -57,7 +55,7 @@ def probe(path: Path) -> VideoInfo:
 
 
 def read_clip(path: Path, start: float = 0.0, frames: int = 16, fps: float = 15.0) -> Tensor:
-    """Decode one clip and little more than it: the frames shown at `start`, `start + 1 / fps` and so on.
+    """Decode one clip and little more than it: (frames, H, W, 3), shown at `start`, `start + 1 / fps` and so on.
 
     A clip that reaches beyond the end of the video repeats the last frame, as a player does.
 
@@ -65,9 +63,6 @@ def read_clip(path: Path, start: float = 0.0, frames: int = 16, fps: float = 15.
         path: a video file of any format that FFmpeg reads.
         start: seconds from the first frame. VideoError if the video is over by then.
         frames, fps: how many frames, and their frame rate. The frame rate of the file may be any other.
-
-    Returns:
-        uint8 (frames, H, W, 3), RGB, turned upright if the file says how the camera was held.
     """
     with contextlib.closing(_Reader(path)) as reader:
         return reader.clip(start, frames, fps)
@@ -93,7 +88,7 @@ def read_clips(
 
     They are as of `read_clip`. They overlap if the video is shorter than all of them together, and are all the same if it
     is shorter than one. `convert` makes another array of a frame than its RGB picture: it is called with the
-    `av.VideoFrame` and with a function that returns the upright picture (H, W, 3); see `scale.preprocessing.Shrink`.
+    `av.VideoFrame` and with a function that returns the upright picture (H, W, 3); see `scale.preprocessing.shrink`.
     """
     _check_positive(clips=clips, frames=frames, fps=fps)
     with contextlib.closing(_Reader(path, convert)) as reader:
@@ -121,13 +116,10 @@ def protocol_clips(path: Path, clips: int = 5, frames: int = 16, fps: float = 15
 def stream_clips(
     path: Path, frames: int = 16, fps: float = 15.0, step: int | None = None
 ) -> Iterator[tuple[float, Tensor]]:
-    """Decode a video of any length once, from its beginning to its end, and cut it into clips.
+    """Decode a video of any length once, and cut it into clips: for each the second at which it starts, and the clip.
 
     From the start of a clip to the start of the next there are `step` frames, by default `frames`; the last clip ends with
     the video. A damaged video gives the clips before the damage, then a VideoError. Only one clip is kept in memory.
-
-    Yields:
-        The second at which a clip starts, and the clip as of `read_clip`.
     """
     step = frames if step is None else step
     _check_positive(step=step, frames=frames, fps=fps)
@@ -149,10 +141,7 @@ def write_video(path: Path, frames: Tensor | np.ndarray, fps: float = 15.0, qual
     """Encode frames, uint8 (T, H, W, 3), RGB, as H.264, in the container that the name of the file asks for, such as mp4.
 
     An existing file is replaced. `quality` is the constant rate factor of x264, 0 to 51; lower is better and larger.
-
-    Raises:
-        VideoError: the file cannot be written.
-        ValueError: frames of another shape or type, or of an odd size, which H.264 cannot hold.
+    VideoError if the file cannot be written; ValueError for frames of another shape, type, or of an odd height or width.
     """
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
@@ -181,7 +170,7 @@ class _Reader:
         self.path, self.convert, self.container = path, convert, None
         try:
             self._open()
-            self.size = (self.shown.width, self.shown.height)
+            self.size = dict(width=self.shown.width, height=self.shown.height)
             if self.coming is None and not self._cut_short():
                 raise VideoError(path, "holds a single frame, a picture in which nothing moves", "Name a video")
         except BaseException:
@@ -199,22 +188,42 @@ class _Reader:
     def seconds(self) -> float:
         """The length of the video: as the file states it, or else up to the end of its last packet."""
         try:
-            return float(_stated_length(self.container, self.stream) or _measured_length(self))
+            return float(self._stated_length() or self._measured_length())
         except av.FFmpegError as error:
             raise self._damaged(error) from None
+
+    def _stated_length(self) -> Fraction:
+        """The length that the file states for its pictures, in seconds; 0 if it states none."""
+        if self.stream.duration and self.container.format.name != "asf":  # which states that of pictures and sound
+            return self.stream.duration * self.tick
+        try:  # Matroska: 00:00:10.000000000
+            hours, minutes, seconds = map(Fraction, self.stream.metadata.get("DURATION", "0:0:0").split(":"))
+        except (ValueError, ZeroDivisionError):
+            return Fraction(0)
+        return hours * 3600 + minutes * 60 + seconds
+
+    def _measured_length(self) -> Fraction:
+        """The length found by opening the file once more and going through its packets one by one, without decoding."""
+        end, count = None, 0
+        with av.open(os.path.abspath(self.path), **_OPTIONS) as container:
+            for packet in container.demux(container.streams[self.stream.index]):
+                count += packet.size > 0
+                if packet.size and packet.pts is not None:
+                    end = max(end or 0, packet.pts + (packet.duration or 0))
+        return count / self.fps if end is None else end * self.tick - self.zero  # None: a bare stream of pictures
 
     def clip(self, start: float | Fraction, frames: int, fps: float) -> Tensor:
         _check_positive(frames=frames, fps=fps)
         if start < 0:
             raise ValueError(f"start={start}: a clip starts at 0 or later")
         start, fps = (Fraction(number).limit_denominator(10**6) for number in (start, fps))  # 0.7 means 7/10
-        times = [start + k / fps for k in range(frames)]
-        self._go_to(times[0])
+        self._go_to(start)
+        if self.play_until(start):
+            problem = f"ends after {float(self._end()):.1f} s, before the clip from {float(start):.1f} s begins"
+            raise VideoError(self.path, problem, "Ask for an earlier clip")
         pictures = []
-        for time in times:
-            if self.play_until(time) and not pictures:
-                problem = f"ends after {float(self._end()):.1f} s, before the clip from {float(start):.1f} s begins"
-                raise VideoError(self.path, problem, "Ask for an earlier clip")
+        for k in range(frames):
+            self.play_until(start + k / fps)
             pictures.append(self.picture())
         return torch.from_numpy(np.stack(pictures))
 
@@ -245,8 +254,7 @@ class _Reader:
         self.coming_time = None if self.coming is None else self.coming_time - self.zero
 
     def _start_decoding(self) -> None:
-        self.decoded = self.container.decode(self.stream)
-        self.time = None
+        self.decoded, self.time = self.container.decode(self.stream), None
         self.coming, self.coming_time = self._decode()
         self._next()
 
@@ -276,7 +284,7 @@ class _Reader:
 
     def _go_to(self, time: Fraction) -> None:
         """Be at or before the frame shown at `time`, by the shorter way."""
-        if self.time <= time <= self.time + _SKIP_AHEAD:
+        if self.time <= time <= self.time + 10:  # seconds: so near it is sooner decoded than found by its key frame
             return
         with contextlib.suppress(av.FFmpegError, VideoError):
             self.container.seek(int((time + self.zero) / self.tick), stream=self.stream)
@@ -302,7 +310,7 @@ class _Reader:
 
     def _cut_short(self) -> bool:
         """Whether the file states a length that goes on for long after the last frame."""
-        return self.coming is None and _stated_length(self.container, self.stream) - self._end() > Fraction(1, 2)
+        return self.coming is None and self._stated_length() - self._end() > Fraction(1, 2)
 
     def picture(self) -> np.ndarray:
         """The frame shown as an array: upright and RGB, or what `convert` makes of it. It is made once."""
@@ -311,43 +319,15 @@ class _Reader:
         return self.made
 
     def _rgb(self) -> np.ndarray:
-        width, height = self.size
-        pixels = self.shown.to_ndarray(format="rgb24", width=width, height=height, threads=1)
-        return _upright(pixels, self.shown.side_data.get("DISPLAYMATRIX"))
-
-
-def _stated_length(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
-    """The length that the file states for its pictures, in seconds; 0 if it states none."""
-    if container.format.name == "asf":  # it states the length of pictures and sound together
-        return Fraction(0)
-    if stream.duration:
-        return stream.duration * stream.time_base
-    try:  # Matroska: 00:00:10.000000000
-        hours, minutes, seconds = map(Fraction, stream.metadata.get("DURATION", "0:0:0").split(":"))
-    except (ValueError, ZeroDivisionError):
-        return Fraction(0)
-    return hours * 3600 + minutes * 60 + seconds
-
-
-def _measured_length(reader: _Reader) -> Fraction:
-    """The length found by opening the file once more and going through its packets without decoding them."""
-    end, count = None, 0
-    with av.open(os.path.abspath(reader.path), **_OPTIONS) as container:
-        for packet in container.demux(container.streams[reader.stream.index]):  # one by one: large as the file together
-            count += packet.size > 0
-            if packet.size and packet.pts is not None:
-                end = max(end or 0, packet.pts + (packet.duration or 0))
-    return count / reader.fps if end is None else end * reader.tick - reader.zero  # None: a bare stream of pictures
-
-
-def _upright(pixels: np.ndarray, matrix: object | None) -> np.ndarray:
-    """Turn a picture (H, W, 3) as the display matrix of the file asks: by quarters, and mirrored."""
-    if matrix is None:
-        return pixels
-    a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()
-    if a * d < b * c:  # filmed by a front camera that mirrors: turn it back first
-        pixels, a, b = pixels[:, ::-1], -a, -b
-    return np.rot90(pixels, round(-np.arctan2(b, a) / (np.pi / 2)))
+        """The frame shown (H, W, 3), turned as the display matrix of the file asks: by quarters, and mirrored."""
+        pixels = self.shown.to_ndarray(format="rgb24", threads=1, **self.size)
+        matrix = self.shown.side_data.get("DISPLAYMATRIX")
+        if matrix is None:
+            return pixels
+        a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()
+        if a * d < b * c:  # filmed by a front camera that mirrors: turn it back first
+            pixels, a, b = pixels[:, ::-1], -a, -b
+        return np.rot90(pixels, round(-np.arctan2(b, a) / (np.pi / 2)))
 
 
 def _check_positive(**numbers: float) -> None:
@@ -363,7 +343,7 @@ def _check_file(path: Path) -> None:
         raise VideoError(path, "is a folder", "Name a video file in it")
     if not os.path.isfile(path):
         raise VideoError(path, "is no ordinary file", "Copy what it gives into one first")
-    if os.fspath(path).lower().endswith(_PLAYLISTS):
+    if os.fspath(path).lower().endswith((".m3u8", ".m3u", ".hls")):  # FFmpeg would wait for such a list to grow
         raise VideoError(path, "is a playlist, not a video", "Name one of the files in it")
     if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         raise VideoError(path, "may not be read by you", "Change its permissions, or copy it to where you may read")

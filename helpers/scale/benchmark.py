@@ -1,4 +1,4 @@
-"""Our speed and memory against torchvision's: `python -m helpers.scale.benchmark --out FILE`. See notebook 13.
+"""Our speed against torchvision's: `python -m helpers.scale.benchmark --out FILE`. See notebook 13.
 
 R(2+1)D-18 at full width, 400 classes, random weights: nothing is predicted, and speed does not depend on weights. Both sides
 are measured in turn, because their ratio holds on another day, and their times do not.
@@ -6,12 +6,12 @@ are measured in turn, because their ratio holds on another day, and their times 
 
 import argparse
 import json
-import multiprocessing
 import platform
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,11 +30,11 @@ from helpers.weights import Pretrained
 __all__ = ["HEADER", "Line", "Setup", "decode_all", "format_row", "lines", "main", "measure"]
 
 SIDES = ("torchvision", "ours")
-HEADER = f"{'':36}{'torchvision':>12}{'ours':>10}{'times as fast':>22}{'of the peak':>13}{'memory, MB':>17}"
+HEADER = f"{'':36}{'torchvision':>12}{'ours':>10}{'times as fast':>22}{'of the peak':>13}"
 
 
 class Setup(NamedTuple):
-    """The device, the video of the last lines, and the size of a clip (C, T, H, W)."""
+    """The device, the video of the last lines, the size of a clip (C, T, H, W)."""
 
     device: torch.device
     path: str
@@ -54,11 +54,11 @@ def lines(device: torch.device) -> Iterator[Line]:
     """The table; with bfloat16 where the device computes in it."""
     both = device.type != "cpu" or inference.cpu_has_bfloat16()
     for dtype in (torch.float32, torch.bfloat16) if both else (torch.float32,):
-        name = _name(dtype)
-        yield Line(f"one clip, {name}", lambda *args, dtype=dtype: _predict(*args, dtype, 1), dtype, 1)
-        yield Line(f"eight clips at once, {name}", lambda *args, dtype=dtype: _predict(*args, dtype, 8), dtype, 8)
-        yield Line(f"training step of 4 clips, {name}", lambda *args, dtype=dtype: _train(*args, dtype, 4), dtype, 4)
-        yield Line(f"file to label, 5 clips, {name}", lambda *args, dtype=dtype: _classify(*args, dtype), dtype, 5)
+        for title, make, clips in (
+            ("one clip", _predict, 1), ("eight clips at once", _predict, 8), ("training step of 4 clips", _train, 4),
+            ("file to label, 5 clips", _classify, 5),
+        ):  # fmt: skip
+            yield Line(f"{title}, {_name(dtype)}", partial(make, dtype=dtype, clips=clips), dtype, clips)
     yield Line("decoding 5 clips of a file", _decode, torch.float32)
 
 
@@ -99,15 +99,15 @@ def _decode(setup, side):
     return lambda: list(read(setup.path))
 
 
-def _classify(setup, side, dtype):
+def _classify(setup, side, dtype, clips):
     network, labels = _network(setup.device), tuple(map(str, range(400)))
     if side == "ours":
         pretrained = Pretrained("random", network, labels, transforms.preprocess, 16, 15.0, "nothing", "", {})
-        classifier = classify.VideoClassifier(pretrained, device=setup.device, dtype=dtype, fast=True)
+        classifier = classify.VideoClassifier(pretrained, clips=clips, device=setup.device, dtype=dtype, fast=True)
         return lambda: classifier(setup.path)
 
     def predict():
-        probs = [network(clip[None].to(setup.device)).softmax(1) for clip in decode_all(setup.path)]
+        probs = [network(clip[None].to(setup.device)).softmax(1) for clip in decode_all(setup.path, clips)]
         return classify.top_k(torch.cat(probs).mean(0), labels)
 
     return torch.inference_mode()(predict)
@@ -132,9 +132,8 @@ def measure(line: Line, setup: Setup, rounds: int = 3) -> dict:
     theirs, ours, peak = (statistics.median(times) for times in taken.values())
     ratios = [a / b for a, b in zip(taken["torchvision"], taken["ours"])]
     row = dict(title=line.title, seconds=dict(torchvision=theirs, ours=ours), ratio=theirs / ours)
-    share = (_flop(line, setup) / ours) / (product.flop / peak) if line.clips else None
-    memory = {side: _memory(line, setup, side) for side in SIDES}
-    return row | dict(spread=[min(ratios), max(ratios)], share_of_peak=share, megabytes=memory)
+    utilization = (_flop(line, setup) / ours) / (product.flop / peak) if line.clips else None
+    return row | dict(spread=[min(ratios), max(ratios)], utilization=utilization)
 
 
 def _flop(line, setup):
@@ -147,37 +146,16 @@ def _flop(line, setup):
     return counter.get_total_flops()
 
 
-def _memory(line, setup, side):
-    """The most memory, in MB, of a process that does this twice and nothing else; None where the system does not tell."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return None
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torchvision", "helpers.scale.inference"])  # once for all these processes
-    with context.Pool(1) as pool:
-        return pool.apply(_most_memory, (line.title, setup, side))
-
-
-def _most_memory(title, setup, side):
-    run = next(line for line in lines(setup.device) if line.title == title).make(setup, side)
-    run(), run()
-    if setup.device.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(setup.device) / 1e6)
-    status = Path("/proc/self/status")  # getrusage would tell the parent's memory, where that is more
-    most = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")] if status.exists() else []
-    return round(int(most[0].split()[1]) / 1e3) if most else None
-
-
 def _name(dtype):
     return str(dtype).removeprefix("torch.")
 
 
 def format_row(row: dict) -> str:
     """A row of the table as a line of text, below `HEADER`."""
-    seconds, memory = ([row[key][side] for side in SIDES] for key in ("seconds", "megabytes"))
+    theirs, ours = (f"{row['seconds'][side] * 1e3:.0f} ms" for side in SIDES)
     ratio = f"{row['ratio']:.2f} ({row['spread'][0]:.2f} to {row['spread'][1]:.2f})"
-    peak = "" if row["share_of_peak"] is None else f"{row['share_of_peak']:.0%}"
-    memory = "" if None in memory else f"{memory[0]:,} and {memory[1]:,}"
-    return f"{row['title']:<36}{seconds[0] * 1e3:>9.0f} ms{seconds[1] * 1e3:>7.0f} ms{ratio:>22}{peak:>13}{memory:>17}"
+    peak = "" if row["utilization"] is None else f"{row['utilization']:.0%}"
+    return f"{row['title']:<36}{theirs:>12}{ours:>10}{ratio:>22}{peak:>13}"
 
 
 def _describe(device):
@@ -192,20 +170,17 @@ def _describe(device):
 def main(arguments: list[str] | None = None) -> int:
     """The command; 0."""
     parser = argparse.ArgumentParser("python -m helpers.scale.benchmark", description="Ours against torchvision's.")
-    parser.add_argument("--out", help="write the table as JSON, too")
-    parser.add_argument("--video", help="for the last lines; default: ten seconds are drawn, 256 x 256, 30 fps")
-    parser.add_argument(
-        "--device", type=classify.named_device, help="default: cuda or mps where there is one, else cpu"
-    )
-    parser.add_argument("--rounds", type=classify.at_least_one, default=3, help="of each line, default: %(default)s")
-    parser.add_argument("--only", default="", help="lines whose title holds this text")
+    add = parser.add_argument
+    add("--out", help="write the table as JSON, too")
+    add("--device", type=classify.named_device, help="default: cuda or mps where there is one, else cpu")
+    add("--rounds", type=classify.at_least_one, default=3, help="of each line, default: %(default)s")
+    add("--only", default="", help="lines whose title holds this text")
     options = parser.parse_args(arguments)
     rows, device = [], options.device or classify.get_device()
     with tempfile.TemporaryDirectory() as folder:
-        path = options.video or str(Path(folder, "drawn.mp4"))
-        if not options.video:
-            scene = stickfigures.scene("jumping jacks", seed=0, index=0, frames=300, size=256, seconds=10.0)
-            video.write_video(path, scene.frames, fps=30)
+        path = str(Path(folder, "drawn.mp4"))
+        scene = stickfigures.scene("jumping jacks", seed=0, index=0, frames=300, size=256, seconds=10.0)
+        video.write_video(path, scene.frames, fps=30)
         machine = _describe(device)
         print(*(f"{name}: {value}" for name, value in machine.items()), sep="\n", end=f"\n\n{HEADER}\n", flush=True)
         for line in lines(device):

@@ -3,12 +3,10 @@
 Every machine needs this package, the weights, and the folder under the same path. Only the process that calls writes rows.
 """
 
-import argparse
 import json
 import logging
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import torch
 from helpers import classify, weights
 from helpers.scale import folder as rows
 
-__all__ = ["classify_folder", "main"]
+__all__ = ["classify_folder"]
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports its use to its makers where nobody forbids it
 
@@ -30,12 +28,9 @@ def classify_folder(
 
     Rows come in the order in which they are done. A worker that is killed is started again, and its file is done again. If
     this process is killed, the next call goes on. `ray.init(address="auto")`, called before, connects to a cluster;
-    otherwise this machine is one. Other arguments and errors as of `folder.classify_folder`, and:
-
-    Raises:
-        ImportError: Ray is not installed.
-        ValueError: cuda is asked for, and no machine has a GPU.
-        RuntimeError: a worker met another error than a bad file; says on which machine. All rows before are there.
+    otherwise this machine is one. Other arguments and errors as of `folder.classify_folder`. Raises ImportError without Ray,
+    ValueError if cuda is asked for and no machine has a GPU, RuntimeError if a worker meets another error than a bad file; it
+    says on which machine, and all rows before are there.
     """
     home, pretrained = Path(folder).absolute(), weights.load(weights_name)
     if os.path.isfile(weights_name):
@@ -72,7 +67,11 @@ def classify_folder(
 
 def _map(worker, items, workers, on_gpus):
     """What Ray Data makes of items, as they are done; it gives the item of a worker that is killed to another."""
-    ray = _ray()
+    try:
+        import ray.data
+    except ImportError:
+        raise ImportError("Ray is not installed here. Install it with `make extras`") from None
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if not items:
         return
     started = not ray.is_initialized()
@@ -80,9 +79,7 @@ def _map(worker, items, workers, on_gpus):
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         if on_gpus and not ray.cluster_resources().get("GPU"):
-            raise ValueError(
-                "no machine of the cluster has a GPU: let the workers use the cpu"
-            )  # Ray would wait for one
+            raise ValueError("no machine of the cluster has a GPU: let the workers use the cpu")  # Ray would wait
         data = ray.data.from_items(items, override_num_blocks=min(len(items), 100_000))
         data.context.enable_progress_bars = False
         pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2)
@@ -92,42 +89,3 @@ def _map(worker, items, workers, on_gpus):
     finally:
         if started:
             ray.shutdown()
-
-
-def _ray():
-    try:
-        import ray.data
-    except ImportError:
-        raise ImportError("Ray is not installed here. Install it with `make extras`") from None
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    return ray
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit codes are those of `classify.main`."""
-    parser = argparse.ArgumentParser("python -m helpers.scale.cluster", description="Classify a folder on a cluster.")
-    add = parser.add_argument
-    add("folder", help="with videos at any depth, under this path on every machine")
-    add("--out", required=True, help="the file to which a row for each video is added")
-    add("--weights", default="stickfigures", help="as for python -m helpers.classify, default: %(default)s")
-    add("--clips", type=classify.at_least_one, default=5, help="clips of a video, default: %(default)s")
-    add("--top", type=classify.at_least_one, default=5, help="predictions for a video, default: %(default)s")
-    add("--device", default="cpu", choices=("cpu", "cuda"), help="of each worker, default: %(default)s")
-    add("--precision", default="float32", choices=classify.PRECISIONS, help="default: %(default)s")
-    add("--fast", action="store_true", help="as for python -m helpers.classify")
-    add("--workers", type=classify.at_least_one, default=2, help="processes, default: %(default)s")
-    add("--address", help="of a Ray cluster, auto for the one of this machine; default: this machine alone")
-    options = parser.parse_args(arguments)
-    settings = options.clips, options.top, options.device, getattr(torch, options.precision), options.fast
-    try:
-        if options.address:
-            _ray().init(options.address, log_to_driver=False, logging_level=logging.ERROR)
-        run = classify_folder(options.folder, options.out, options.weights, *settings, options.workers)
-        return rows.follow(run, options.out)
-    except (ImportError, RuntimeError, ValueError, OSError, weights.WeightsError) as error:
-        print(error, file=sys.stderr)
-        return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

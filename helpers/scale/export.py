@@ -4,9 +4,7 @@ What this needs beyond PyTorch comes with `make extras`; without it every functi
 """
 
 import importlib
-import json
 import os
-import statistics
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,11 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helpers import networks, transforms, weights
-from helpers.scale import inference
-from helpers.stickfigures import StickFigures
-
-__all__ = "all_ways compare export measured onnx_runtime openvino quantize times".split()
+__all__ = ["export", "onnx_runtime", "openvino", "quantize"]
 
 
 def export(network: nn.Module, path: str | os.PathLike, size: tuple[int, ...] = (3, 16, 112, 112)) -> None:
@@ -82,67 +76,6 @@ def openvino(path: str | os.PathLike, threads: int = 0, precision: str = "f32") 
     settings = dict(INFERENCE_PRECISION_HINT=precision, INFERENCE_NUM_THREADS=threads)
     compiled = _package("openvino").compile_model(os.fspath(path), "CPU", settings)
     return lambda clips: torch.from_numpy(compiled(_array(clips))["logits"])
-
-
-def measured(calibration: int = 64, clips: int = 800, rounds: int = 9) -> dict:
-    """How far the other runtimes are from PyTorch's logits, and how much faster; what notebook 14 stores.
-
-    Predictions are those of the weights "stickfigures" for clips of their test's seed; the ranges for 8 bits come from so
-    many clips of their training's seed. Speed is that of one clip, for these weights and for R(2+1)D-18 at full width with
-    random weights. All ways use as many threads as torch, and are measured in turn, in so many rounds.
-    """
-    seeds = json.loads((weights.ASSETS / "stickfigures.json").read_text(encoding="utf-8"))["clip_seeds"]
-    training = StickFigures(calibration, seeds["train"], transform=transforms.normalize)
-    test = StickFigures(clips, seeds["test"], transform=transforms.normalize)
-    trained = all_ways(weights.load().network, (training[k][0] for k in range(calibration)))
-    answers = compare(trained, (test[k] for k in range(clips)))
-    wide = all_ways(networks.r2plus1d_18().eval(), torch.randn(4, 3, 16, 112, 112))
-    speed = {"trained": (trained, test[0][0][None]), "full width": (wide, torch.randn(1, 3, 16, 112, 112))}
-    return dict(answers=answers) | {name: times(ways, x, rounds) for name, (ways, x) in speed.items()}
-
-
-def all_ways(network: nn.Module, calibration: Iterable[Tensor]) -> dict[str, Callable[[Tensor], Tensor]]:
-    """By name, functions from clips to logits: first the network itself, then what files of it compute."""
-    threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory() as folder:
-        file, small = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
-        export(network, file)
-        quantize(file, small, calibration)
-        return {
-            "PyTorch float32": torch.inference_mode()(network.forward),
-            "ONNX Runtime float32": onnx_runtime(file, threads),
-            "OpenVINO float32": openvino(file, threads),
-            "OpenVINO bfloat16": openvino(file, threads, "bf16"),
-            "ONNX Runtime int8": onnx_runtime(small, threads),
-            "OpenVINO int8": openvino(small, threads),
-        }
-
-
-def compare(ways: dict[str, Callable], clips: Iterable[tuple[Tensor, int]]) -> dict[str, dict]:
-    """For each way its accuracy on clips with labels, "right"; how often it agrees with the first, "agree"; its "deviation".
-
-    The deviation is the largest of a logit from the first way's, relative to the first way's largest logit.
-    """
-    labels, logits = [], []
-    for clip, label in clips:
-        labels.append(label)
-        logits.append(torch.cat([way(clip[None]) for way in ways.values()]))
-    logits = torch.stack(logits, 1)  # (ways, clips, classes)
-    predictions = logits.argmax(2)
-    right, agree = ((predictions == y).double().mean(1).tolist() for y in (torch.tensor(labels), predictions[0]))
-    deviation = ((logits - logits[0]).abs().amax((1, 2)) / logits[0].abs().max()).tolist()
-    return {name: dict(right=r, agree=a, deviation=d) for name, r, a, d in zip(ways, right, agree, deviation)}
-
-
-def times(ways: dict[str, Callable], x: Tensor, rounds: int) -> dict[str, dict]:
-    """For each way its median "seconds", their "ratio" to those of the first, and the "spread" of the rounds' ratios."""
-    taken = inference.interleaved({name: lambda way=way: way(x) for name, way in ways.items()}, "cpu", rounds)
-    first, table = next(iter(taken.values())), {}
-    for name, seconds in taken.items():
-        ratios, median = [a / b for a, b in zip(first, seconds)], statistics.median(seconds)
-        ratio = statistics.median(first) / median
-        table[name] = dict(seconds=median, ratio=ratio, spread=[min(ratios), max(ratios)])
-    return table
 
 
 def _array(clips):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from tqdm import tqdm
 
 from helpers import classify, datasets, video
 from helpers.weights import Pretrained
@@ -83,10 +84,8 @@ def write_rows(
     process that was killed while it wrote, is cut off and made again. Names that begin with a dot are passed over.
     `make` takes a list of names and gives pairs of a name and the end of its row, a dictionary, in any order.
 
-    Raises:
-        NotADirectoryError: no such folder.
-        ValueError: `out` holds something else than such rows, or rows of other settings.
-        OSError: it cannot be written. All rows before are there.
+    Raises NotADirectoryError for what is no folder, ValueError if `out` holds something else than such rows or rows of other
+    settings, and OSError if it cannot be written; all rows before are there.
     """
     if not os.path.isdir(folder):
         raise NotADirectoryError(f"{folder} is no folder")
@@ -129,12 +128,9 @@ def _finished(out, settings):
 
 def follow(run: Iterator[Progress], out: str | os.PathLike) -> int:
     """Go through a run and show its progress on a terminal; the exit code, as of `classify.main`."""
-    from tqdm import tqdm
-
     try:
         progress = next(run)
-        bar = tqdm(run, total=progress.total, initial=progress.done, unit="file", disable=None)
-        for update in bar:
+        for update in tqdm(run, total=progress.total, initial=progress.done, unit="file", disable=None):
             progress = update
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)

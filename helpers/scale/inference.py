@@ -13,9 +13,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from helpers.blocks import R2DStem
 from helpers.classify import Device, _wait_for
 
-__all__ = (
-    "bandwidth conv3d_as_conv2d cpu_has_bfloat16 interleaved matrix_product optimize_for_inference peak_flops".split()
-)
+__all__ = ["bandwidth", "conv3d_as_conv2d", "cpu_has_bfloat16", "interleaved", "matrix_product", "optimize_for_inference",
+           "peak_flops"]  # fmt: skip
 
 
 def interleaved(functions: dict[str, Callable], device: Device = "cpu", rounds: int = 7) -> dict[str, list[float]]:
@@ -71,18 +70,16 @@ def cpu_has_bfloat16() -> bool:
 def optimize_for_inference(
     network: nn.Module, dtype: torch.dtype = torch.float32, size: tuple[int, ...] = (3, 16, 112, 112)
 ) -> nn.Module:
-    """The same network for inference only: batch norms folded into convolutions, ReLUs and sums computed with them.
+    """The same network for inference only, clips (B, C, T, H, W) to float32 logits (B, classes), on the network's device.
 
-    On a CPU with oneDNN the weights are laid out once as its kernels want them, and the clips of a batch go through one
-    after another: what is in a cache then stays there. Elsewhere the convolutions are PyTorch's own, in channels-last layout.
+    Batch norms are folded into convolutions; ReLUs and sums are computed with them. On a CPU with oneDNN the weights are laid
+    out once as its kernels want them, and the clips of a batch go through one after another: what is in a cache then stays
+    there. Elsewhere the convolutions are PyTorch's own, in channels-last layout.
 
     Args:
         network: a `VideoResNet`, or torchvision's; it is not changed. ValueError: in train mode. TypeError: other parts.
         dtype: of its computations; torch.bfloat16 where the processor has it, on a GPU also torch.float16.
         size: (C, T, H, W) of the clips for which the layout is chosen. Others work, too.
-
-    Returns:
-        A module on the network's device, clips (B, C, T, H, W) to float32 logits (B, classes).
     """
     if network.training:
         raise ValueError("call network.eval() first: in train mode batch norms take the statistics of the batch")

@@ -5,14 +5,16 @@ width. The crop that the network reads is fetched from these planes, and only th
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from os import PathLike
 
+import av
 import numpy as np
 import torch
 
 from helpers import transforms, video
 
-__all__ = ["Shrink", "neighbours", "read_clips"]
+__all__ = ["neighbours", "read_clips", "shrink"]
 
 # Most H.264, H.265, VP9, AV1 and MPEG-4 files hold these formats; others go through RGB.
 PLANAR = ("yuv420p", "yuvj420p")
@@ -26,65 +28,56 @@ def read_clips(
 ) -> Iterator[torch.Tensor]:
     """The clips of `video.read_clips`, preprocessed: within about two gray levels of `transforms.preprocess`, but faster.
 
-    Yields:
-        `clips` float tensors (3, frames, crop_size, crop_size); only one is kept in memory.
-
-    Raises:
-        VideoError, ValueError: as `video.read_clips`.
+    They are float tensors (3, frames, crop_size, crop_size); only one is kept in memory. Errors as of `video.read_clips`.
     """
-    for crops in video.read_clips(path, clips, frames, fps, convert=Shrink(crop_size)):  # (T, 3, crop_size, crop_size)
+    convert = partial(shrink, crop_size=crop_size)
+    for crops in video.read_clips(path, clips, frames, fps, convert):  # (T, 3, crop_size, crop_size)
         yield crops.transpose(0, 1).contiguous()
 
 
-class Shrink:
-    """Resize a frame, take its center crop and normalize it, as `transforms.preprocess` does."""
+def shrink(frame: av.VideoFrame, upright: Callable[[], np.ndarray], crop_size: int = 112) -> np.ndarray:
+    """Resize a frame, take its center crop and normalize it, as `transforms.preprocess` does.
 
-    def __init__(self, crop_size: int = 112) -> None:
-        self.crop_size = crop_size
+    `upright` is a function that makes upright RGB of the frame; the result is float32 (3, crop_size, crop_size).
+    """
+    planar = frame.format.name in PLANAR and int(frame.colorspace) in BRIGHTNESS
+    if not planar or frame.side_data.get("DISPLAYMATRIX") is not None:
+        return transforms.preprocess(torch.from_numpy(upright().copy())[None], crop_size)[:, 0].numpy()
+    yuv = np.stack([_crop(plane, frame.height, frame.width, k, crop_size) for k, plane in zip((1, 2, 2), frame.planes)])
+    return _normalized(yuv, int(frame.colorspace), int(frame.color_range) == FULL_RANGE)
 
-    def __call__(self, frame, upright: Callable[[], np.ndarray]) -> np.ndarray:
-        """An `av.VideoFrame`, and a function that makes upright RGB of it, to float32 (3, crop_size, crop_size)."""
-        planar = frame.format.name in PLANAR and int(frame.colorspace) in BRIGHTNESS
-        if not planar or frame.side_data.get("DISPLAYMATRIX") is not None:
-            return transforms.preprocess(torch.from_numpy(upright().copy())[None], self.crop_size)[:, 0].numpy()
-        height, width = frame.height, frame.width
-        planes = [self._crop(plane, height, width, k) for k, plane in zip((1, 2, 2), frame.planes)]
-        return self._normalized(np.stack(planes), int(frame.colorspace), int(frame.color_range) == FULL_RANGE)
 
-    def _crop(self, plane, height, width, k):
-        """The center crop of a plane in which each value stands for k by k pixels."""
-        values = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-        rows, columns = transforms.resized_size(self.crop_size)
-        upper, lower, down = neighbours(height, rows, self.crop_size)
-        left, right, across = neighbours(width, columns, self.crop_size)
-        down = down[:, None]
-        lines = values[upper // k] * (1 - down) + values[lower // k] * down  # (crop_size, width of the plane)
-        return lines[:, left // k] * (1 - across) + lines[:, right // k] * across
+def _crop(plane, height, width, k, crop_size):
+    """The center crop of a plane in which each value stands for k by k pixels."""
+    values = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    rows, columns = transforms.resized_size(crop_size)
+    upper, lower, down = neighbours(height, rows, crop_size)
+    left, right, across = neighbours(width, columns, crop_size)
+    down = down[:, None]
+    lines = values[upper // k] * (1 - down) + values[lower // k] * down  # (crop_size, width of the plane)
+    return lines[:, left // k] * (1 - across) + lines[:, right // k] * across
 
-    def _normalized(self, yuv, colorspace, full_range):
-        """Y, U, V (3, crop_size, crop_size) of 0 to 255 to RGB as a network reads it."""
-        red, blue = BRIGHTNESS[colorspace]
-        y, u, v = yuv - np.float32([0 if full_range else 16, 128, 128]).reshape(3, 1, 1)
-        if not full_range:  # 16 to 235 stand for black to white, 16 to 240 for the range of colors
-            y, u, v = y * (255 / 219), u * (255 / 224), v * (255 / 224)
-        r, b = y + 2 * (1 - red) * v, y + 2 * (1 - blue) * u
-        g = (y - red * r - blue * b) / (1 - red - blue)
-        rgb = np.stack([r, g, b]).clip(0, 255) / 255
-        return ((rgb - _channels(transforms.MEAN)) / _channels(transforms.STD)).astype(np.float32)
+
+def _normalized(yuv, colorspace, full_range):
+    """Y, U, V (3, crop_size, crop_size) of 0 to 255 to RGB as a network reads it."""
+    red, blue = BRIGHTNESS[colorspace]
+    y, u, v = yuv - np.float32([0 if full_range else 16, 128, 128]).reshape(3, 1, 1)
+    if not full_range:  # 16 to 235 stand for black to white, 16 to 240 for the range of colors
+        y, u, v = y * (255 / 219), u * (255 / 224), v * (255 / 224)
+    r, b = y + 2 * (1 - red) * v, y + 2 * (1 - blue) * u
+    g = (y - red * r - blue * b) / (1 - red - blue)
+    rgb = np.stack([r, g, b]).clip(0, 255) / 255
+    mean, std = (np.float32(values).reshape(3, 1, 1) for values in (transforms.MEAN, transforms.STD))
+    return ((rgb - mean) / std).astype(np.float32)
 
 
 def neighbours(length: int, resized: int, crop_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where bilinear scaling of `length` pixels to `resized` looks for the `crop_size` pixels in the middle.
 
-    Returns:
-        The number of the first neighbor, that of the second, and the weight of the second, float32; each (crop_size,).
+    Gives the number of the first neighbor, that of the second, and the weight of the second, float32; each (crop_size,).
     """
     first = round((resized - crop_size) / 2)
     place = (np.arange(first, first + crop_size) + 0.5) * length / resized - 0.5
     place = place.clip(0, length - 1)
     left = place.astype(int)
     return left, np.minimum(left + 1, length - 1), (place - left).astype(np.float32)
-
-
-def _channels(values):
-    return np.float32(values).reshape(3, 1, 1)

@@ -18,7 +18,6 @@ HOMONYMS = {
     ("04_build_the_residual_block.ipynb", "train"): "forty steps on twenty clips, to see a gradient",
     ("05_assemble_r2plus1d_18.ipynb", "r2plus1d_18"): "the notebook calls VideoResNet itself; helpers know the family",
     ("07_classify_a_clip.ipynb", "average_probs"): "without the batches, the stream and the precision of the helper",
-    ("10_meet_the_ancestors.ipynb", "compare"): "prints two tables; helpers.scale.export compares runtimes",
 }
 
 

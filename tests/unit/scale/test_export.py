@@ -1,7 +1,6 @@
 """What leaves PyTorch says the same elsewhere: as an ONNX file in float32 and in 8-bit integers, in two runtimes."""
 
 import copy
-import json
 import platform
 import subprocess
 import sys
@@ -13,8 +12,9 @@ from conftest import ROOT
 from torch import nn
 from torchvision.models import video as video_networks
 
-from helpers import networks, transforms, weights
+from helpers import transforms, weights
 from helpers.blocks import randomize_batchnorm_
+from helpers.lessons import take_it_further as lesson
 from helpers.networks import NETWORKS
 from helpers.scale import export, inference
 from helpers.stickfigures import StickFigures
@@ -131,8 +131,8 @@ def test_trained_weights_predict_the_same(trained):
     ways = dict(torch=network, runtime=export.onnx_runtime(file), openvino=export.openvino(file))
     clips = StickFigures(10, TEST, transform=transforms.normalize)
     with torch.inference_mode():
-        table = export.compare(ways, (clips[k] for k in range(10)))
-    assert all(row["agree"] == row["right"] == 1 and row["deviation"] < 1e-5 for row in table.values())
+        table = lesson.compare_logits(ways, (clips[k] for k in range(10)))
+    assert all(row["agreement"] == row["accuracy"] == 1 and row["deviation"] < 1e-5 for row in table.values())
 
 
 def test_8_bits_give_the_same_answers(trained):
@@ -140,10 +140,10 @@ def test_8_bits_give_the_same_answers(trained):
     _, file, small = trained
     ways = dict(float32=export.onnx_runtime(file), runtime=export.onnx_runtime(small), openvino=export.openvino(small))
     clips = StickFigures(100, TEST, transform=transforms.normalize)
-    table = export.compare(ways, (clips[k] for k in range(100)))
-    assert table["float32"]["right"] >= 0.97
+    table = lesson.compare_logits(ways, (clips[k] for k in range(100)))
+    assert table["float32"]["accuracy"] >= 0.97
     for name in ("runtime", "openvino"):
-        assert table[name]["agree"] >= 0.99 and table[name]["right"] >= 0.97
+        assert table[name]["agreement"] >= 0.99 and table[name]["accuracy"] >= 0.97
         assert 1e-3 < table[name]["deviation"] < 0.06  # without VNNI up to 0.05, else 0.02
 
 
@@ -252,36 +252,3 @@ def test_what_is_missing_is_named(pair, tmp_path, monkeypatch, missing):
     }
     with pytest.raises(ImportError, match=f"^{missing} is not installed here. Install it with `make extras`"):
         calls[missing]()
-
-
-def test_answers_are_compared_with_those_of_the_first_way():
-    table = torch.tensor([[4.0, 0, 0], [0, 2, 1], [0, 1, 2], [1, 0, 0]])
-    other = torch.tensor([[4.0, 0, 0], [0, 1, 2], [0, 1, 2], [0.5, 0, 0]])
-    ways = dict(first=lambda x: table[x], second=lambda x: other[x])
-    table = export.compare(ways, ((torch.tensor(k), label) for k, label in enumerate([0, 2, 2, 1])))
-    assert table == dict(
-        first=dict(right=0.5, agree=1.0, deviation=0.0), second=dict(right=0.75, agree=0.75, deviation=0.25)
-    )
-
-
-def test_times_are_medians_and_ratios_go_with_their_round(monkeypatch):
-    seconds = dict(first=[6.0, 8, 20], second=[3.0, 1, 2])
-
-    def interleaved(functions, device, rounds):
-        return {name: seconds[name] for name, function in functions.items() if function() == name}
-
-    monkeypatch.setattr(inference, "interleaved", interleaved)
-    table = export.times(dict(first=lambda x: "first", second=lambda x: "second"), None, 3)
-    assert table["first"] == dict(seconds=8.0, ratio=1.0, spread=[1.0, 1.0])
-    assert table["second"] == dict(seconds=2.0, ratio=4.0, spread=[2.0, 10.0])
-
-
-def test_all_is_measured(monkeypatch):
-    monkeypatch.setattr(networks, "r2plus1d_18", lambda: NETWORKS["r2plus1d_18"](7, 8))
-    table = json.loads(json.dumps(export.measured(calibration=2, clips=3, rounds=1)))
-    names = ["PyTorch float32", "ONNX Runtime float32", "OpenVINO float32"]
-    names += ["OpenVINO bfloat16", "ONNX Runtime int8", "OpenVINO int8"]
-    assert list(table) == ["answers", "trained", "full width"] and all(list(part) == names for part in table.values())
-    far = [table["answers"][name]["deviation"] for name in names]
-    assert far[0] == 0 and max(far[1:3]) < 1e-5 < 1e-3 < min(far[4:])
-    assert all(row["seconds"] > 0 for part in ("trained", "full width") for row in table[part].values())

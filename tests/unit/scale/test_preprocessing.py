@@ -69,7 +69,7 @@ def long_way(planes, crop_size, red, blue, full):
 )
 def test_a_frame_is_scaled_as_its_rgb_would_be(height, width, side, colorspace, red, blue, full):
     frame, planes = random_frame(height, width, colorspace=colorspace, full=full)
-    found = preprocessing.Shrink(side)(frame, lambda: pytest.fail("there is no need for RGB"))
+    found = preprocessing.shrink(frame, lambda: pytest.fail("there is no need for RGB"), side)
     assert found.dtype == np.float32 and found.shape == (3, side, side)
     assert (torch.from_numpy(found) - long_way(planes, side, red, blue, full)).abs().max() < 1e-3
 
@@ -78,7 +78,7 @@ def test_colors_are_cut_off_as_in_rgb():
     frame, _ = random_frame(64, 64)
     for plane, value in zip(frame.planes, (235, 240, 16)):
         plane.update(bytes([value]) * plane.buffer_size)
-    found = torch.from_numpy(preprocessing.Shrink(32)(frame, None))[:, None]
+    found = torch.from_numpy(preprocessing.shrink(frame, None, 32))[:, None]
     assert torch.equal(
         transforms.denormalize(found)[0, 0, 0, [0, 2]], torch.tensor([76, 255], dtype=torch.uint8)
     )  # 255 - 1.402 * 127.5, and more than 255
@@ -116,8 +116,8 @@ def test_a_turned_film_comes_out_upright():
 
     upright = np.random.default_rng(0).integers(0, 256, (96, 64, 3), dtype=np.uint8)
     flipped = upright[::-1].copy()
-    found = preprocessing.Shrink(48)(
-        Turned, lambda: flipped[::-1]
+    found = preprocessing.shrink(
+        Turned, lambda: flipped[::-1], 48
     )  # a view of negative strides, as a turned film gives
     assert np.array_equal(found, transforms.preprocess(torch.from_numpy(upright)[None], 48)[:, 0].numpy())
 
