@@ -71,6 +71,7 @@ def weights() -> None:
         accuracy=accuracy(logits, labels),
         accuracy_stored=accuracy(stored_logits, labels),
         accuracy_stored_on_reversed_pairs=accuracy(*predict(stored, paired)),
+        mistakes={int(k): ACTIONS[stored_logits[k].argmax()] for k in (stored_logits.argmax(1) != labels).nonzero()},
         right_by_action=_by_action(stored_logits, labels),
         device=platform.machine() + ", CPU",
         versions=dict(

@@ -135,7 +135,7 @@ def test_git_shows_changes_of_notebooks_cell_by_cell(repository):
 
 @pytest.mark.slow
 def test_conda_s_environment_is_built_and_works(tmp_path):
-    """With conda, where it is installed; elsewhere what its file hands to pip is installed as conda would do it."""
+    """With conda, where it is installed; elsewhere what its file hands to pip is installed as `make` installs."""
     folder = tmp_path / "project"
     for part in ("helpers", "environment.yml", "pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copyfile
@@ -149,11 +149,8 @@ def test_conda_s_environment_is_built_and_works(tmp_path):
         entries = yaml.safe_load((folder / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
         lines = next(entry["pip"] for entry in entries if isinstance(entry, dict))
         (folder / "condaenv.requirements.txt").write_text("\n".join(lines))
-        install = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--progress-bar", "off"]
-        commands = [
-            [sys.executable, "-m", "venv", environment],
-            [*install, "--exists-action=b", "-U", "-r", "condaenv.requirements.txt"],
-        ]
+        install = [ROOT / ".ci" / "install", environment / "bin" / "python", "-r", "condaenv.requirements.txt"]
+        commands = [[sys.executable, "-m", "venv", environment], install]
     commands.append([environment / "bin" / "python", "-m", "helpers.classify", "helpers/assets/jumping_jacks.mp4"])
     for command in commands:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1500)

@@ -76,26 +76,21 @@ def rows(out):
     return sorted(map(json.loads, out.read_text().splitlines()), key=lambda row: row["file"])
 
 
-def test_rows_are_those_of_a_single_process(ray, at_home, alone, tmp_path):
-    out = tmp_path / "out"
-    progress = list(cluster.classify_folder("films", out, MINE, **HOW))
-    assert rows(out) == alone and [row["file"] for row in alone if "error" in row] == ["cut.mp4"]
-    assert [(each.done, each.total) for each in progress] == [(done, 8) for done in range(9)]
-    assert progress[-1].failed == 1
-    (again,) = cluster.classify_folder("films", out, MINE, **HOW)
-    assert again == (8, 8, 1)
-    assert ray.data.DataContext.get_current().enable_progress_bars  # of the caller's other data
-
-
-def test_killed_workers_lose_nothing_and_double_nothing(ray, at_home, alone, tmp_path):
-    """Both are killed while they work, at different moments."""
-    out, killed = tmp_path / "out", []
+def test_rows_are_those_of_a_single_process_though_workers_are_killed(ray, at_home, alone, tmp_path):
+    """Both workers are killed while they work, at different moments: nothing is lost, nothing comes twice."""
+    out, killed, seen = tmp_path / "out", [], []
     for progress in cluster.classify_folder("films", out, MINE, **HOW):
+        seen.append((progress.done, progress.total))
         if progress.done in (1, 4):
             workers = [each for each in psutil.Process().children(recursive=True) if each.name().startswith("ray::Map")]
             killed.append(next(worker for worker in workers if worker.pid not in killed).pid)
             os.kill(killed[-1], signal.SIGKILL)
     assert rows(out) == alone and len(set(killed)) == 2
+    assert [row["file"] for row in alone if "error" in row] == ["cut.mp4"] and progress.failed == 1
+    assert seen == [(done, 8) for done in range(9)]
+    (again,) = cluster.classify_folder("films", out, MINE, **HOW)
+    assert again == (8, 8, 1)
+    assert ray.data.DataContext.get_current().enable_progress_bars  # of the caller's other data
 
 
 def test_a_run_goes_on_after_its_caller_was_killed(ray, at_home, alone, tmp_path):
