@@ -82,16 +82,17 @@ def split(videos: Sequence[Video], test_fraction: float = 0.25, seed: int = 0) -
     Args:
         videos: of `scan_folder`.
         test_fraction: how many of the groups of each class become test videos, 0 to 1; at least one does, one does not.
-
-    ValueError: a class with a single group.
+            ValueError: a class with a single group.
     """
     training, test = [], []
     for label in sorted({video.label for video in videos}):
         of_class = [video for video in videos if video.label == label]
         groups = sorted({group_of(video.path) for video in of_class})
         if len(groups) < 2:
-            single = f"{of_class[0].path} belongs to the only group of its class, which cannot be both trained on and tested with"
-            raise ValueError(f"{single}. Add a video from another source, or name a folder to test with")
+            raise ValueError(
+                f"{of_class[0].path} belongs to the only group of its class, which cannot be both trained on and tested "
+                "with. Add a video from another source, or name a folder to test with"
+            )
         np.random.default_rng([seed, label]).shuffle(groups)
         count = min(max(1, round(test_fraction * len(groups))), len(groups) - 1)
         for video in of_class:

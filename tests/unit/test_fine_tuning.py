@@ -84,7 +84,7 @@ def test_what_cannot_be_done_is_said(folder, tmp_path, capsys, monkeypatch):
     out = ["--out", str(tmp_path / "mine.pt"), *SMALL]
     for arguments, words in (
         ([str(tmp_path / "nowhere"), *out], "nowhere"),
-        ([str(folder / "bow"), *out], "needs at least two"),
+        ([str(folder / "bow"), *out], "needs two or more"),
         ([str(folder), *out, "--weights", "imagenet"], "unknown weights 'imagenet'"),
         ([str(folder), *out, "--weights", str(folder / "bow" / "letter.mp4")], "cannot be read"),
         ([str(folder), "--out", str(tmp_path / "no" / "where.pt"), *SMALL], "cannot be written"),
