@@ -251,9 +251,10 @@ def segments(rows: list[tuple[float, Tensor]], labels: tuple[str, ...], clip_sec
 
     The label of a clip, which is so many seconds long, holds around its middle, half way to the middles beside it.
     """
+    if not rows:
+        return []
     starts = [start for start, _ in rows]
-    middles = [(a + b + clip_seconds) / 2 for a, b in itertools.pairwise(starts)]
-    borders = [0.0, *middles, *(start + clip_seconds for start in starts[-1:])]
+    borders = [0.0, *((a + b + clip_seconds) / 2 for a, b in itertools.pairwise(starts)), starts[-1] + clip_seconds]
     joined, clip = [], 0
     for best, group in itertools.groupby((probs for _, probs in rows), key=lambda probs: int(probs.argmax())):
         probs = [float(probs[best]) for probs in group]

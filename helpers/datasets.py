@@ -41,7 +41,7 @@ def scan_folder(folder: str | os.PathLike[str], frames: int = 16, fps: float = 1
             Files and folders are ignored if their names begin with a dot.
         frames, fps: of a clip.
 
-    ValueError: fewer than two classes, or a class without a video that can be read. OSError: no such folder, no permission.
+    Raises ValueError for fewer than two classes or a class without a video that can be read, OSError for no such folder.
     """
     classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if len(classes) < 2:
@@ -77,12 +77,11 @@ def split(videos: Sequence[Video], test_fraction: float = 0.25, seed: int = 0) -
     """Split videos into training and test videos, group by group. Built in notebook 12.
 
     Clips of one source video look alike, so they must not stand on both sides. `group_of` tells from the name which file
-    belongs to which source video. Where names do not tell, each file is a group of its own, and only you know better.
+    belongs to which source video; where names do not tell, each file is a group. ValueError: a class with a single group.
 
     Args:
         videos: of `scan_folder`.
         test_fraction: how many of the groups of each class become test videos, 0 to 1; at least one does, one does not.
-            ValueError: a class with a single group.
     """
     training, test = [], []
     for label in sorted({video.label for video in videos}):

@@ -72,14 +72,13 @@ def weights() -> None:
         accuracy_stored=accuracy(stored_logits, labels),
         accuracy_stored_on_reversed_pairs=accuracy(*predict(stored, paired)),
         mistakes={int(k): ACTIONS[stored_logits[k].argmax()] for k in (stored_logits.argmax(1) != labels).nonzero()},
-        right_by_action=_by_action(stored_logits, labels),
         device=platform.machine() + ", CPU",
         versions=dict(
             python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, av=av.__version__
         ),
     )
     (HERE / "stickfigures.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({name: report[name] for name in ("accuracy", "accuracy_stored", "right_by_action")}, indent=1))
+    print(json.dumps({name: report[name] for name in ("accuracy", "accuracy_stored", "mistakes")}, indent=1))
 
 
 def _train(network, number, size, clips, epochs, lr):
@@ -98,17 +97,6 @@ def _train(network, number, size, clips, epochs, lr):
 def _checksum(clips):
     """A number that changes when `stickfigures` draws other clips."""
     return zlib.crc32(b"".join(clips[k][0].numpy().tobytes() for k in range(len(ACTIONS))))
-
-
-def _by_action(logits, labels):
-    """The confusion matrix as {action: {prediction: clips}}, the most frequent prediction first, without zeros."""
-    from sklearn.metrics import confusion_matrix
-
-    rows = confusion_matrix(labels, logits.argmax(1), labels=range(len(ACTIONS))).tolist()
-    return {
-        action: {ACTIONS[k]: n for k, n in sorted(enumerate(row), key=lambda pair: -pair[1]) if n}
-        for action, row in zip(ACTIONS, rows)
-    }
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Notebook 14: PyTorch's predictions and speed against those of other runtimes; what the notebook stores."""
 
 import json
-import statistics
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from helpers import networks, transforms, weights
 from helpers.scale import export, inference
 from helpers.stickfigures import StickFigures
 
-__all__ = ["compare_logits", "compare_runtimes", "runtimes", "times"]
+__all__ = ["compare_logits", "compare_runtimes", "runtimes"]
 
 
 def compare_runtimes(calibration: int = 64, clips: int = 800, rounds: int = 9) -> dict:
@@ -21,7 +21,7 @@ def compare_runtimes(calibration: int = 64, clips: int = 800, rounds: int = 9) -
 
     Predictions are those of the weights "stickfigures" for clips of their test's seed; the ranges for 8 bits come from so
     many clips of their training's seed. Speed is that of one clip, for these weights and for R(2+1)D-18 at full width with
-    random weights. All ways use as many threads as torch, and are measured in turn, in so many rounds.
+    random weights. All use as many threads as torch, and are measured in turn, in so many rounds.
     """
     seeds = json.loads((weights.ASSETS / "stickfigures.json").read_text(encoding="utf-8"))["clip_seeds"]
     training = StickFigures(calibration, seeds["train"], transform=transforms.normalize)
@@ -30,7 +30,11 @@ def compare_runtimes(calibration: int = 64, clips: int = 800, rounds: int = 9) -
     predictions = compare_logits(trained, (test[k] for k in range(clips)))
     wide = runtimes(networks.r2plus1d_18().eval(), torch.randn(4, 3, 16, 112, 112))
     speed = {"trained": (trained, test[0][0][None]), "full width": (wide, torch.randn(1, 3, 16, 112, 112))}
-    return dict(predictions=predictions) | {name: times(ways, x, rounds) for name, (ways, x) in speed.items()}
+    table = dict(predictions=predictions)
+    for name, (functions, x) in speed.items():
+        calls = {runtime: partial(function, x) for runtime, function in functions.items()}
+        table[name] = inference.compare_times(inference.interleaved(calls, rounds=rounds))
+    return table
 
 
 def runtimes(network: nn.Module, calibration: Iterable[Tensor]) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -50,29 +54,18 @@ def runtimes(network: nn.Module, calibration: Iterable[Tensor]) -> dict[str, Cal
         }
 
 
-def compare_logits(ways: dict[str, Callable], clips: Iterable[tuple[Tensor, int]]) -> dict[str, dict]:
-    """For each way its "accuracy" on clips with labels, its "agreement" with the predictions of the first, its "deviation".
+def compare_logits(functions: dict[str, Callable], clips: Iterable[tuple[Tensor, int]]) -> dict[str, dict]:
+    """For each function its "accuracy" on clips with labels, "agreement" with the first one's predictions, and "deviation".
 
-    The deviation is the largest of a logit from the first way's, relative to the first way's largest logit.
+    The deviation is the largest difference from a logit of the first function, relative to the largest of its logits.
     """
     labels, logits = [], []
     for clip, label in clips:
         labels.append(label)
-        logits.append(torch.cat([way(clip[None]) for way in ways.values()]))
-    logits = torch.stack(logits, 1)  # (ways, clips, classes)
+        logits.append(torch.cat([function(clip[None]) for function in functions.values()]))
+    logits = torch.stack(logits, 1)  # (functions, clips, classes)
     predictions = logits.argmax(2)
     accuracy, agreement = ((predictions == y).double().mean(1).tolist() for y in (torch.tensor(labels), predictions[0]))
     deviation = ((logits - logits[0]).abs().amax((1, 2)) / logits[0].abs().max()).tolist()
     rows = zip(accuracy, agreement, deviation)
-    return {name: dict(zip(("accuracy", "agreement", "deviation"), row)) for name, row in zip(ways, rows)}
-
-
-def times(ways: dict[str, Callable], x: Tensor, rounds: int) -> dict[str, dict]:
-    """For each way its median "seconds", their "ratio" to those of the first, and the "spread" of the rounds' ratios."""
-    taken = inference.interleaved({name: lambda way=way: way(x) for name, way in ways.items()}, "cpu", rounds)
-    first, table = next(iter(taken.values())), {}
-    for name, seconds in taken.items():
-        ratios, median = [a / b for a, b in zip(first, seconds)], statistics.median(seconds)
-        ratio = statistics.median(first) / median
-        table[name] = dict(seconds=median, ratio=ratio, spread=[min(ratios), max(ratios)])
-    return table
+    return {name: dict(zip(("accuracy", "agreement", "deviation"), row)) for name, row in zip(functions, rows)}

@@ -7,7 +7,6 @@ are measured in turn, because their ratio holds on another day, and their times 
 import argparse
 import json
 import platform
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -128,12 +127,11 @@ def measure(line: Line, setup: Setup, rounds: int = 3) -> dict:
     """A row of the table: plain numbers by their names."""
     product = inference.matrix_product(line.dtype, setup.device)  # a machine that is slow for a minute is slow for all
     functions = {side: line.make(setup, side) for side in SIDES} | dict(peak=product)
-    taken = inference.interleaved(functions, setup.device, rounds)
-    theirs, ours, peak = (statistics.median(times) for times in taken.values())
-    ratios = [a / b for a, b in zip(taken["torchvision"], taken["ours"])]
-    row = dict(title=line.title, seconds=dict(torchvision=theirs, ours=ours), ratio=theirs / ours)
-    utilization = (_flop(line, setup) / ours) / (product.flop / peak) if line.clips else None
-    return row | dict(spread=[min(ratios), max(ratios)], utilization=utilization)
+    table = inference.compare_times(inference.interleaved(functions, setup.device, rounds))
+    seconds = {name: row["seconds"] for name, row in table.items()}
+    peak = product.flop / seconds.pop("peak")
+    utilization = _flop(line, setup) / seconds["ours"] / peak if line.clips else None
+    return table["ours"] | dict(title=line.title, seconds=seconds, utilization=utilization)
 
 
 def _flop(line, setup):

@@ -1,6 +1,7 @@
 """Networks prepared for inference, the limits of a machine, and 3D convolutions computed as 2D ones. Built in notebook 13."""
 
 import copy
+import statistics
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,8 +14,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from helpers.blocks import R2DStem
 from helpers.classify import Device, _wait_for
 
-__all__ = ["bandwidth", "conv3d_as_conv2d", "cpu_has_bfloat16", "interleaved", "matrix_product", "optimize_for_inference",
-           "peak_flops"]  # fmt: skip
+__all__ = ["bandwidth", "compare_times", "conv3d_as_conv2d", "cpu_has_bfloat16", "interleaved", "matrix_product",
+           "optimize_for_inference", "peak_flops"]  # fmt: skip
 
 
 def interleaved(functions: dict[str, Callable], device: Device = "cpu", rounds: int = 7) -> dict[str, list[float]]:
@@ -31,6 +32,17 @@ def interleaved(functions: dict[str, Callable], device: Device = "cpu", rounds: 
             _wait_for(device)
             taken[name].append(time.perf_counter() - begun)
     return {name: times[1:] for name, times in taken.items()}
+
+
+def compare_times(taken: dict[str, list[float]]) -> dict[str, dict]:
+    """What `interleaved` gives as a table: the median "seconds", their "ratio" to those of the first function, and the
+    "spread" of the rounds' ratios, smallest and largest."""
+    first, table = next(iter(taken.values())), {}
+    for name, seconds in taken.items():
+        ratios, median = [a / b for a, b in zip(first, seconds)], statistics.median(seconds)
+        ratio = statistics.median(first) / median
+        table[name] = dict(seconds=median, ratio=ratio, spread=[min(ratios), max(ratios)])
+    return table
 
 
 def matrix_product(dtype: torch.dtype = torch.float32, device: Device = "cpu", side: int = 4096) -> Callable:

@@ -24,15 +24,12 @@ FLAT = {
     "training": "datasets classify weights networks transforms video",
 }
 FLAT = {name: set(allowed.split()) for name, allowed in FLAT.items()}
-ABOVE = {
-    "scale": {"scale"},
-    "lessons": {"lessons", "scale"},
-    "assets": {"assets"},
-}  # they know all flat files, and these
+# The folders know all flat files, and these folders.
+ABOVE = {"scale": {"scale"}, "lessons": {"lessons", "scale"}, "assets": {"assets"}}
 UP = {("classify", "scale")}  # inside functions only: what --fast and --out ask for
 
 LINES = {"flat": 420, "lessons": 250, "assets": 250}  #: of a file
-TOGETHER = {"flat": 2600, "scale": 834}  #: of all files of a kind
+TOGETHER = {"flat": 2600, "scale": 844}  #: of all files of a kind
 
 
 def modules(root):
@@ -218,7 +215,7 @@ FAULTS = [
     ),
     ("check_sizes", "plots has 421 lines", {"plots": "x = 1\n" * 421}),
     ("check_sizes", "lessons.one has 251 lines", {"lessons/one": "x = 1\n" * 251}),
-    ("check_sizes", "scale files have 835 lines", {"scale/export": "x = 1\n" * 834}),
+    ("check_sizes", "scale files have 845 lines", {"scale/export": "x = 1\n" * 844}),
     (
         "check_sizes",
         "flat files have 2601",

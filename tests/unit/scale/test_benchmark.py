@@ -117,3 +117,18 @@ def test_the_readme_quotes_the_stored_table():
         single, half = (rows[f"{title}, {dtype}"]["ratio"] for dtype in ("float32", "bfloat16"))
         assert f"| {title} | {single:.2f} | {half:.2f} |\n" in readme
     assert f"at {rows['one clip, float32']['utilization']:.0%}".replace("%", " %") in readme
+
+
+def test_what_is_said_of_a_gpu_is_in_its_stored_table():
+    rows = {row["title"]: row for row in json.loads((ROOT / "notebooks/runs/gpu_benchmark.json").read_text())["rows"]}
+    titles = ("one clip", "eight clips at once", "file to label, 5 clips")
+    one, eight, file = ([f"{rows[f'{title}, {t}']['ratio']:.2f}" for t in ("float32", "bfloat16")] for title in titles)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"one clip was {one[0]} times as fast in float32 and {one[1]} times in bfloat16" in readme
+    assert (
+        f"eight clips at once {eight[0]} and {eight[1]} times, a file to its labels {file[0]} and {file[1]} times"
+        in readme
+    )
+    page = (ROOT / "notebooks/13_make_it_fast.ipynb").read_text(encoding="utf-8")
+    assert f"{one[0]} times as fast for one clip in float32, {eight[0]} times for eight at once" in page
+    assert f"and {eight[1]} times for eight in bfloat16" in page

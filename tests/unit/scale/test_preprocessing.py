@@ -116,9 +116,8 @@ def test_a_turned_film_comes_out_upright():
 
     upright = np.random.default_rng(0).integers(0, 256, (96, 64, 3), dtype=np.uint8)
     flipped = upright[::-1].copy()
-    found = preprocessing.shrink(
-        Turned, lambda: flipped[::-1], 48
-    )  # a view of negative strides, as a turned film gives
+    # A view of negative strides, as a turned film gives.
+    found = preprocessing.shrink(Turned, lambda: flipped[::-1], 48)
     assert np.array_equal(found, transforms.preprocess(torch.from_numpy(upright)[None], 48)[:, 0].numpy())
 
 

@@ -59,6 +59,12 @@ def test_reduced_precision_is_compared_with_float32():
     assert ratio > 0 and 0 < deviation < 0.05
 
 
+def test_times_are_medians_and_ratios_go_with_their_round():
+    table = inference.compare_times(dict(first=[6.0, 8, 20], second=[3.0, 1, 2]))
+    assert table["first"] == dict(seconds=8.0, ratio=1.0, spread=[1.0, 1.0])
+    assert table["second"] == dict(seconds=2.0, ratio=4.0, spread=[2.0, 10.0])
+
+
 def test_peaks_are_the_shortest_of_some_times(monkeypatch):
     times = [0.5, 0.25, 1.0]
     monkeypatch.setattr(inference, "interleaved", lambda functions, device, rounds: dict.fromkeys(functions, times))
