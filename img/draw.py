@@ -188,9 +188,10 @@ def thumbnails():
 
 
 if __name__ == "__main__":
-    maps()
-    axes_of_a_clip()
-    pipeline()
-    classified()
-    actions()
-    thumbnails()
+    with plots.style():
+        maps()
+        axes_of_a_clip()
+        pipeline()
+        classified()
+        actions()
+        thumbnails()

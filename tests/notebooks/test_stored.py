@@ -33,6 +33,15 @@ def is_widget(cell):
     return "widget" in cell.metadata.get("tags", [])
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in PATHS if path.parent.name == "notebooks"], ids=lambda path: path.name
+)
+def test_the_pictures_of_the_readme_can_be_drawn(path):
+    """By `make pictures`: one cell has the figure for the table."""
+    (figure,) = (cell for cell in BOOKS[path.name].cells if "thumbnail" in cell.metadata.get("tags", []))
+    assert sum("image/png" in output.get("data", {}) for output in figure.outputs) == 1
+
+
 @pytest.mark.parametrize("name", BOOKS)
 def test_one_fresh_run_is_stored(name):
     cells = [cell for cell in code_cells(BOOKS[name]) if not is_widget(cell)]
