@@ -416,7 +416,7 @@ def test_two_processes_equal_one_that_accumulates_over_two_halves(tmp_path, one_
     assert all(torch.load(tmp_path / f"run.{rank}")[3] == ranks[0][3] for rank in (0, 1))
 
 
-def test_wrong_calls_are_refused(tmp_path):
+def test_wrong_calls_are_refused(tmp_path, monkeypatch):
     with pytest.raises(TrainingError, match="8 clips make no batch of 16"):
         training.train(small_network(), Dots(8, 0), Dots(8, 1), epochs=1)
     path = tmp_path / "a.checkpoint"
@@ -426,6 +426,9 @@ def test_wrong_calls_are_refused(tmp_path):
     for other in (dict(fingerprint="other clips"), dict(augment=random_horizontal_flip), dict(class_weights=[1, 2])):
         with pytest.raises(TrainingError, match="is of a run with"):
             training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=1, checkpoint=path, **other)
+    monkeypatch.setattr(training, "_rank_and_world_size", lambda: (0, 2))
+    with pytest.raises(TrainingError, match="a batch of 7 cannot be shared evenly by 2 processes"):
+        training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, batch_size=7)
 
 
 class Movable(nn.Sequential):
