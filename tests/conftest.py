@@ -5,6 +5,8 @@ import http.server
 import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from fractions import Fraction
@@ -79,6 +81,13 @@ def write_sound(path):
     with av.open(str(path), "w") as container:
         _mux_silence(container, container.add_stream("aac", rate=44100))
     return path
+
+
+def torchrun(*arguments):
+    """The result of two processes, of one thread each, that torchrun starts with these arguments."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600, env=one_thread)
 
 
 @pytest.fixture

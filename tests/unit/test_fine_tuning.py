@@ -8,7 +8,7 @@ import sys
 import av
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, torchrun
 from torch import nn
 
 from helpers import classify, stickfigures, training, video, weights
@@ -213,10 +213,7 @@ def test_the_command_killed_and_started_again_saves_the_same_weights(folder, tmp
 
 @pytest.mark.slow
 def test_two_processes_fine_tune_together(folder, tmp_path):
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = [*launch, "-m", "helpers.training", str(folder), "--out", str(tmp_path / "two.pt"), *SMALL]
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-    run = subprocess.run(words, cwd=ROOT, env=one_thread, capture_output=True, text=True, timeout=300)
+    run = torchrun("-m", "helpers.training", str(folder), "--out", str(tmp_path / "two.pt"), *SMALL)
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("Saved as") == 1 and run.stderr.count("letter.mp4") == 1
     assert weights.load(str(tmp_path / "two.pt")).labels == CLASSES

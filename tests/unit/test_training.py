@@ -5,7 +5,6 @@ At the end: memory that goes back to the system.
 
 import ctypes
 import functools
-import os
 import pickle
 import random
 import subprocess
@@ -16,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, torchrun
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import ConcatDataset, Subset, TensorDataset
@@ -347,13 +346,6 @@ results = gradients, losses, network.state_dict(), [line["test"] for line in his
 torch.save(results, f"{sys.argv[1]}.{distributed.get_rank()}")
 distributed.destroy_process_group()
 """
-
-
-def torchrun(*arguments):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, timeout=600, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
 
 
 def by_hand(parts):

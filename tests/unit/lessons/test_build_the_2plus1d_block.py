@@ -148,7 +148,7 @@ def test_the_explorer_tells_the_truth(motion, speed, midplanes, monkeypatch, cap
     matrix = row(motion, speed, np.arange(-3, 4))
     values = np.linalg.svd(np.tile(matrix, 7), compute_uv=False)
     printed = capsys.readouterr().out.rpartition("singular values")[2].splitlines()
-    assert printed[0].split()[-7:] == [f"{value:.2f}" for value in values / np.linalg.norm(values)]
+    assert printed[0].split()[-7:] == [f"{value:z.2f}" for value in values / np.linalg.norm(values)]
     assert printed[1].split()[-1] == str(np.linalg.matrix_rank(matrix, tol=1e-4))
     error = np.sqrt((values[midplanes:] ** 2).sum() / (values**2).sum())
     assert printed[2] == f"relative error with {midplanes}: {error:.0%}"
