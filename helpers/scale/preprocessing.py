@@ -31,17 +31,17 @@ def read_clips(
     They are float tensors (3, frames, crop_size, crop_size); only one is kept in memory. Errors as of `video.read_clips`.
     """
     convert = partial(shrink, crop_size=crop_size)
-    for crops in video.read_clips(path, clips, frames, fps, convert):  # (T, 3, crop_size, crop_size)
+    for crops in video.read_clips(path, clips, frames, fps, convert=convert):  # (T, 3, crop_size, crop_size)
         yield crops.transpose(0, 1).contiguous()
 
 
-def shrink(frame: av.VideoFrame, upright: Callable[[], np.ndarray], crop_size: int = 112) -> np.ndarray:
+def shrink(frame: av.VideoFrame | None, upright: Callable[[], np.ndarray], crop_size: int = 112) -> np.ndarray:
     """Resize a frame, take its center crop and normalize it, as `transforms.preprocess` does.
 
-    `upright` is a function that makes upright RGB of the frame; the result is float32 (3, crop_size, crop_size).
+    `upright` is a function that makes upright RGB of the frame, all there is (None) of one that has to be turned; the
+    result is float32 (3, crop_size, crop_size).
     """
-    planar = frame.format.name in PLANAR and int(frame.colorspace) in BRIGHTNESS
-    if not planar or frame.side_data.get("DISPLAYMATRIX") is not None:
+    if frame is None or frame.format.name not in PLANAR or int(frame.colorspace) not in BRIGHTNESS:
         return transforms.preprocess(torch.from_numpy(upright().copy())[None], crop_size)[:, 0].numpy()
     yuv = np.stack([_crop(plane, frame.height, frame.width, k, crop_size) for k, plane in zip((1, 2, 2), frame.planes)])
     return _normalized(yuv, int(frame.colorspace), int(frame.color_range) == FULL_RANGE)

@@ -12,8 +12,9 @@ from conftest import ROOT
 
 # The flat files, and what each may import of the others.
 FLAT = {
-    "video": "",
     "transforms": "",
+    "reader": "transforms",
+    "video": "reader",
     "blocks": "",
     "stickfigures": "",
     "plots": "",

@@ -17,7 +17,7 @@ import pytest
 import torch
 from conftest import ROOT, numbered_frame, read_number, unprivileged, write_film, write_sound
 
-from helpers import video
+from helpers import reader, video
 from helpers.stickfigures import scene
 
 RANGE = [Fraction(k) for k in range(60)]
@@ -78,14 +78,14 @@ def test_any_start_is_found_without_decoding_the_whole_file(tmp_path, monkeypatc
     times = [Fraction(k, 30) for k in range(30 * 40)]
     path = write_film(tmp_path / "long.mp4", times, options=GOP, numbers=[k % 256 for k in range(len(times))])
     count = 0
-    decode = video._Reader._decode
+    decode = reader.Reader._decode
 
     def counted(self):
         nonlocal count
         count += 1
         return decode(self)
 
-    monkeypatch.setattr(video._Reader, "_decode", counted)
+    monkeypatch.setattr(reader.Reader, "_decode", counted)
     clip = video.read_clip(path, start=35.0, frames=4, fps=15)
     assert [read_number(f) for f in clip] == [(1050 + 2 * k) % 256 for k in range(4)]
     assert count < 40  # two frames to open, one group of pictures, the clip
@@ -411,11 +411,13 @@ def survive(folder, seeds):
     return read, refused
 
 
+@pytest.mark.filterwarnings("ignore::helpers.video.VideoWarning")
 def test_damaged_files_give_a_clip_or_an_error(tmp_path):
     read, refused = survive(tmp_path, range(80))
     assert read > 5 and refused > 5  # both happen
 
 
+@pytest.mark.filterwarnings("ignore::helpers.video.VideoWarning")
 @pytest.mark.slow
 def test_many_damaged_files_give_a_clip_or_an_error(tmp_path):
     read, refused = survive(tmp_path, range(1000, 4000))

@@ -1,0 +1,240 @@
+"""What real files do wrong: clocks that jump, lengths that are guesses, cameras turned half way, formats nobody knows."""
+
+import random
+import shutil
+import warnings
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+from conftest import numbered_frame, read_number, write_film
+from PIL import Image
+
+from helpers import classify, transforms, video, weights
+from helpers.stickfigures import scene
+
+EVEN = [Fraction(k, 30) for k in range(60)]
+KINDS = {  # a container and a codec that may be joined byte by byte
+    "ts": dict(options={"bf": "3", "g": "12"}),
+    "mpg": dict(codec="mpeg2video", options={"b": "3000000", "g": "12", "bf": "2"}, time_base=Fraction(1, 30)),
+}
+CLOCKS = {  # the second at which the clock of each part begins
+    "starts again": (0, 0, 0),
+    "goes on": (0, 2),
+    "jumps hours ahead": (0, 20_000, 80_000),
+    "jumps back": (50_000, 300, 10),
+    "jumps back by little": (100, 101),
+    "jumps ahead and back": (20, 70_000, 20),
+}
+
+
+def join(path, clocks, kind, seconds=2):
+    """A file of several recordings, one behind the other, each with a clock of its own; frames are numbered throughout."""
+    parts = []
+    for k, clock in enumerate(clocks):
+        times = [clock + Fraction(n, 30) for n in range(30 * seconds)]
+        part = path.with_name(f"part{k}{path.suffix}")
+        parts.append(write_film(part, times, numbers=[(60 * k + n) % 256 for n in range(len(times))], **kind))
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+@pytest.mark.parametrize("container", KINDS)
+@pytest.mark.parametrize("name", CLOCKS)
+def test_recordings_that_were_joined_are_one_video(tmp_path, container, name):
+    clocks = CLOCKS[name]
+    path = join(tmp_path / f"joined.{container}", clocks, KINDS[container])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", video.VideoWarning)
+        info = video.probe(path)
+    assert info.seconds == pytest.approx(2 * len(clocks), abs=0.5)
+    sentences = [str(warning.message) for warning in caught]
+    assert all("joined" in sentence and "clock starts again or jumps" in sentence for sentence in sentences)
+    assert len(sentences) == (name != "goes on") or container == "mpg"  # whose clocks begin half a second late
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", video.VideoWarning)
+        seen = [read_number(frame) for _, clip in video.stream_clips(path, fps=30) for frame in clip]
+        firsts = [read_number(clip[0]) for clip in video.read_clips(path, clips=5, frames=15, fps=30)]
+        lasts = [read_number(video.read_clip(path, info.seconds - 0.5, 10, 30)[-1])]
+        middle = read_number(video.read_middle_clip(path, 2, 30)[1][0])
+    assert len(set(seen)) >= 60 * len(clocks) - 3  # at a seam a decoder may lose a frame
+    spread = np.linspace(0, 60 * len(clocks) - 15, 5)
+    assert np.abs(np.array(firsts) - spread).max() <= 15 and lasts[0] >= 60 * len(clocks) - 20
+    assert abs(middle - 30 * len(clocks)) <= 15
+
+
+def test_joined_recordings_at_random(tmp_path):
+    """Any number of parts, of any lengths, with any clocks."""
+    dice = random.Random(0)
+    for k in range(12):
+        kind, seconds = dice.choice(list(KINDS)), dice.choice([1, 2, 3])
+        clocks = [dice.choice([0, 1, 30, 4_000, 90_000]) for _ in range(dice.choice([2, 3]))]
+        (tmp_path / str(k)).mkdir()
+        path = join(tmp_path / str(k) / f"a.{kind}", clocks, KINDS[kind], seconds)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", video.VideoWarning)
+            length = video.probe(path).seconds
+        gaps = sum(max(0, b - a - seconds) for a, b in zip(clocks, clocks[1:]) if b - a - seconds <= 10)
+        assert length == pytest.approx(seconds * len(clocks) + gaps, abs=0.5), (kind, seconds, clocks)
+
+
+def test_every_part_of_joined_recordings_is_classified(tmp_path):
+    parts = []
+    for k, action in enumerate(("jumping jacks", "cartwheel", "kick")):
+        parts.append(tmp_path / f"{k}.ts")
+        video.write_video(parts[-1], scene(action, 0, k, frames=60, size=(128, 172), seconds=2.0).frames, fps=30)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    pretrained = weights.load("stickfigures")
+    alone = [classify.predict_video(part, pretrained, clips=1)[0].label for part in parts]
+    with pytest.warns(video.VideoWarning, match="clock starts again"):
+        rows = list(classify.predict_stream(joined, pretrained, step=15))
+    labels = [pretrained.labels[int(probs.argmax())] for _, probs in rows]
+    assert rows[-1][0] == pytest.approx(6 - 16 / 15, abs=0.1)
+    assert [labels[0], labels[-1]] == [alone[0], alone[-1]] and alone[1] in labels
+
+
+@pytest.mark.parametrize("name, codec", [("a.m1v", "mpeg1video"), ("a.m2v", "mpeg2video"), ("a.h264", "libx264")])
+def test_the_length_of_a_bare_stream_is_counted_not_guessed(tmp_path, name, codec):
+    path = write_film(tmp_path / name, [Fraction(k, 25) for k in range(100)], codec, {"b": "900000"}, Fraction(1, 25), 25)
+    assert video.probe(path).seconds == pytest.approx(4, abs=0.1)
+    assert len(list(video.stream_clips(path, 25, 25))) == 4
+
+
+def test_a_video_that_starts_late_is_as_long_as_it_is(tmp_path):
+    late = [t + Fraction(7, 2) for t in EVEN]
+    keep = dict(container_options={"avoid_negative_ts": "disabled"})
+    for name in ("a.mkv", "a.mp4", "a.ts", "a.flv", "a.webm"):
+        codec = "libvpx-vp9" if name == "a.webm" else "libx264"
+        path = write_film(tmp_path / name, late, codec, options={}, **(keep if "mkv" in name else {}))
+        assert video.probe(path).seconds == pytest.approx(2, abs=0.1), name
+        assert len(list(video.stream_clips(path, 15, 15))) == 2, name
+
+
+def test_matroska_may_count_its_length_from_the_first_frame(tmp_path):
+    """As mkvmerge does: the tag says 2 s where FFmpeg's says 5.5."""
+    path = write_film(tmp_path / "a.mkv", [t + Fraction(7, 2) for t in EVEN])
+    content = path.read_bytes()
+    assert content.count(b"00:00:05.500") == 1
+    path.write_bytes(content.replace(b"00:00:05.500", b"00:00:02.000"))
+    assert video.probe(path).seconds == pytest.approx(2, abs=0.1)
+    path.write_bytes(content.replace(b"00:00:05.500", b"1/0:00:01.00"))  # no number at all
+    assert video.probe(path).seconds == pytest.approx(2, abs=0.1)
+
+
+def test_a_fragmented_file_is_measured(tmp_path):
+    how = dict(options={"g": "15", "bf": "0"}, container_options={"movflags": "frag_keyframe+empty_moov"})
+    path = write_film(tmp_path / "a.mp4", EVEN, **how)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"mfra") - 4])  # the table at the end is missing, as in a stream
+    assert video.probe(path).seconds == pytest.approx(2, abs=0.1)
+
+
+def test_of_two_streams_the_one_that_players_take(tmp_path):
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=30) for _ in range(2)]
+        for stream, (width, height) in zip(streams, ((96, 64), (480, 270))):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        streams[1].disposition = av.stream.Disposition.default
+        for k in range(30):
+            for stream in streams:
+                picture = np.random.default_rng(k).integers(0, 255, (stream.height, stream.width, 3), dtype=np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for stream in streams:
+            container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        assert container.streams.best("video").index == 1
+    assert video.probe(path)[:2] == (480, 270) and video.read_clip(path, frames=2).shape == (2, 270, 480, 3)
+
+
+def turned_at_key_frames(path, turns):
+    """A transport stream in which a message says at its key frames only how the camera is held; two parts, two messages."""
+    for k, degrees in enumerate(turns):
+        film = write_film(path.with_name(f"part{k}.ts"), EVEN, options={"bf": "0", "g": "15"})
+        target = path if k == 0 else path.with_name("more.ts")
+        with av.open(str(film)) as source, av.open(str(target), "w") as container:
+            stream = container.add_stream_from_template(source.streams.video[0])
+            asked = f"h264_metadata=display_orientation=insert:rotate={degrees}"
+            bsf = av.bitstream.BitStreamFilterContext(asked, source.streams.video[0], stream)
+            for packet in source.demux(video=0):
+                changed = bsf.filter(packet) if packet.is_keyframe else [packet]
+                for one in changed:
+                    if one.dts is not None:
+                        one.stream = stream
+                        container.mux(one)
+        if k:
+            path.write_bytes(path.read_bytes() + target.read_bytes())
+    return path
+
+
+def test_a_camera_stays_turned_until_the_file_says_otherwise(tmp_path):
+    path = turned_at_key_frames(tmp_path / "a.ts", [90])
+    assert video.probe(path)[:2] == (64, 96)
+    whole = video.read_clip(path, frames=30, fps=15)
+    assert whole.shape == (30, 96, 64, 3)
+    assert [read_number(np.rot90(frame, -1)) for frame in whole] == list(range(0, 60, 2))
+    (fast,) = video.read_clips(path, 1, 30, 15, size=(48, 32))
+    assert torch.equal(fast, transforms.resize(whole, (48, 32)))
+
+
+def test_frames_of_a_camera_turned_half_way_have_one_size(tmp_path):
+    path = turned_at_key_frames(tmp_path / "a.ts", [90, 180])
+    with pytest.warns(video.VideoWarning, match="clock"):
+        clips = [clip for _, clip in video.stream_clips(path, 15, 15)]
+    assert {clip.shape for clip in clips} == {(15, 96, 64, 3)}
+    red = clips[-1][0].float()  # the red block stands at the lower left of a frame: at the upper right, upside down
+    assert (red[..., 0] - red[..., 1])[:24, 32:].mean() > 3 * (red[..., 0] - red[..., 1])[48:].mean().abs()
+
+
+def test_size_and_rate_are_those_that_a_player_shows(tmp_path):
+    path = tmp_path / "a.dv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("dvvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 720, 576, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(16, 15)
+        for k in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(k, 576, 720), format="rgb24")))
+        container.mux(stream.encode())
+    info = video.probe(path)
+    assert (info.width, info.height, info.fps) == (768, 576, 25) and info.seconds == pytest.approx(0.4)
+    assert video.read_clip(path, frames=2).shape == (2, 576, 768, 3)
+
+
+def test_a_format_that_cannot_be_decoded_is_not_called_damage(tmp_path):
+    path = write_film(tmp_path / "a.mp4", EVEN)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(video.VideoError, match=r"a.mp4: is in a format \(zzzz\) that FFmpeg cannot decode here. Convert it"):
+        video.probe(path)
+    pictures = [Image.fromarray(numbered_frame(k)) for k in range(5)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:])
+    try:  # a newer FFmpeg reads it
+        assert len(video.read_clip(tmp_path / "a.webp", frames=2)) == 2
+    except video.VideoError as error:
+        assert "is in a format (webp) that FFmpeg cannot decode here" in str(error)
+
+
+@pytest.mark.parametrize("address", ["https://example.org/a.mp4", "rtsp://camera/1", "http://127.0.0.1:1/a.mp4"])
+def test_an_address_is_refused_with_the_way_to_save_it(address):
+    with pytest.raises(video.VideoError, match="is an address, and only files are read here. Save it first.*ffmpeg -i"):
+        video.probe(address)
+
+
+def test_frames_can_be_scaled_while_they_are_decoded(film):
+    size = (32, 43)
+    expected = transforms.resize(video.read_clip(film), size)
+    assert torch.equal(video.read_clip(film, size=size), expected)
+    assert torch.equal(next(video.read_clips(film, size=size)), expected)
+    assert torch.equal(next(video.protocol_clips(film, size=size)), expected)
+    assert torch.equal(next(video.stream_clips(film, size=size))[1], expected)
+    assert video.read_middle_clip(film, size=size)[1].shape == (16, *size, 3)
+
+
+def test_a_copy_is_left_alone(film, tmp_path):
+    """Nothing is written beside a video that is read."""
+    shutil.copy(film, tmp_path / "copy.mp4")
+    before = (tmp_path / "copy.mp4").read_bytes(), sorted(path.name for path in tmp_path.iterdir())
+    video.probe(tmp_path / "copy.mp4")
+    assert ((tmp_path / "copy.mp4").read_bytes(), sorted(path.name for path in tmp_path.iterdir())) == before
