@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from helpers import video, weights
+from helpers import transforms, video, weights
 from helpers.weights import Pretrained
 
 __all__ = ("PRECISIONS Prediction Segment VideoClassifier ahead at_least_one average_probs device_name "
@@ -188,7 +188,8 @@ class VideoClassifier:
     ) -> None:  # fmt: skip
         _require_labels(pretrained)
         self.pretrained, self.clips, self.k = pretrained, clips, k
-        self.device, self.dtype, self.read_clips = torch.device(device or get_device()), dtype, video.read_clips
+        self.device, self.dtype = torch.device(device or get_device()), dtype
+        self.read_clips = partial(video.read_clips, size=_decoded_size(pretrained))
         if fast:
             from helpers.scale import inference, preprocessing
 
@@ -220,6 +221,12 @@ def predict_video(
     return VideoClassifier(pretrained, clips, k, device, dtype, fast)(path)
 
 
+def _decoded_size(pretrained: Pretrained) -> video.Size:
+    """The size to which frames may be scaled while they are decoded, as the preprocessing does; None if it is another one."""
+    ours = getattr(pretrained.preprocess, "func", pretrained.preprocess) is transforms.preprocess
+    return transforms.resized_size(pretrained.crop_size) if ours else None
+
+
 def _require_labels(pretrained: Pretrained) -> None:
     if pretrained.labels is None:
         remedy = "It is good for features, to train a last layer of your own on: classify.extract_features(...)"
@@ -235,10 +242,10 @@ def predict_stream(
     is damaged, the clips before that place come before the video.VideoError. Other arguments as of `predict_clips`.
     """
     _require_labels(pretrained)
-    starts = deque()
+    starts, size = deque(), _decoded_size(pretrained)
 
     def clips():
-        for start, clip in video.stream_clips(path, pretrained.frames, pretrained.fps, step):
+        for start, clip in video.stream_clips(path, pretrained.frames, pretrained.fps, step, size):
             starts.append(start)
             yield clip
 
@@ -265,7 +272,7 @@ def segments(rows: list[tuple[float, Tensor]], labels: tuple[str, ...], clip_sec
 
 def evaluate_torchvision_protocol(path: Path, pretrained: Pretrained, device: Device = None) -> Tensor:
     """Probabilities (5, labels) of torchvision's five clips, see `video.protocol_clips`; it predicts the largest sum."""
-    clips = video.protocol_clips(path, 5, pretrained.frames, pretrained.fps)
+    clips = video.protocol_clips(path, 5, pretrained.frames, pretrained.fps, _decoded_size(pretrained))
     return torch.stack(list(predict_clips(pretrained, clips, device)))
 
 

@@ -16,6 +16,7 @@ import av
 import av.logging
 import numpy as np
 import torch
+from av.sidedata.sidedata import SideDataContainer
 from torch import Tensor
 
 from helpers import transforms
@@ -184,7 +185,8 @@ class Reader:
         if self.stream.codec_context is None:
             raise self._undecodable(_code_of_format(self.path))
         self.stream.thread_type = "AUTO"
-        self.stream.codec_context.thread_count = 4  # a thread more is a frame more in memory
+        pixels = self.stream.codec_context.width * self.stream.codec_context.height
+        self.stream.codec_context.thread_count = min(4, max(1, 2**23 // max(1, pixels)))  # each keeps frames in memory
         # The mean of raw DV is its clock's 60,000 ticks a second.
         rates = self.stream.average_rate, self.stream.guessed_rate, Fraction(25)
         self.fps = next(rate for rate in rates if rate and rate <= 1000)
@@ -330,7 +332,9 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
 
 def _turn(frame: av.VideoFrame) -> tuple[bool, int] | None:
     """How the display matrix of a frame turns it: whether it is mirrored first, and by how many quarters; None without one."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix = SideDataContainer(frame).get(
+        "DISPLAYMATRIX"
+    )  # `frame.side_data` would keep the frame in memory, in a circle
     if matrix is None:
         return None
     a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()

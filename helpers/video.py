@@ -20,8 +20,8 @@ from torch import Tensor
 
 from helpers.reader import Convert, Path, Reader, Size, VideoError, VideoInfo, VideoWarning, check_positive, reason
 
-__all__ = ["VideoError", "VideoInfo", "VideoWarning", "middle_start", "probe", "protocol_clips", "read_clip", "read_clips",
-           "read_middle_clip", "stream_clips", "write_video"]  # fmt: skip
+__all__ = ["Size", "VideoError", "VideoInfo", "VideoWarning", "middle_start", "probe", "protocol_clips", "read_clip",
+           "read_clips", "read_middle_clip", "stream_clips", "write_video"]  # fmt: skip
 
 
 def probe(path: Path) -> VideoInfo:
