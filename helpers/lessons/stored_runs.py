@@ -19,6 +19,8 @@ from helpers import classify
 __all__ = ["RUNS", "MissingRun", "checkpoint_path", "load_or_run"]
 
 RUNS = Path(__file__).parents[2] / "notebooks" / "runs"
+if not RUNS.is_dir():  # this package is an installed copy: the runs are beside the notebook
+    RUNS = Path.cwd() / "runs"
 # The notebook that makes a stored run, by the beginning of the run's name; the longest beginning counts.
 _NOTEBOOKS = dict(compare="09", ancestors="10", inside="11", finetune="12", speed="13")
 _NOTEBOOKS |= dict(speed_folder="14", speed_cluster="14", speed_elsewhere="14")
@@ -39,7 +41,7 @@ def load_or_run(name: str, make: Callable[..., dict[str, Any]], /, **settings: A
         What `make` returned, and settings, command, device, threads, versions and seconds.
 
     Raises:
-        MissingRun: it is not there and not asked for. ValueError: it was made with other settings.
+        MissingRun: it is not there and not asked for, or the notebook is not there. ValueError: it was made with other settings.
     """
     path = RUNS / f"{name}.json"
     if path.exists():
@@ -50,7 +52,9 @@ def load_or_run(name: str, make: Callable[..., dict[str, Any]], /, **settings: A
     if os.environ.get("VIDEO_RESNET_FULL", "0") in ("", "0"):
         raise MissingRun(f"{path.name} is not in {RUNS}. VIDEO_RESNET_FULL=1 makes what is missing, which takes long")
     number = _NOTEBOOKS[max(filter(name.startswith, _NOTEBOOKS), key=len)]
-    (notebook,) = RUNS.parent.glob(f"{number}_*.ipynb")
+    notebook = next(RUNS.parent.glob(f"{number}_*.ipynb"), None)
+    if notebook is None:
+        raise MissingRun(f"{RUNS.parent} is not the folder of the notebooks: start Python there to make {path.name}")
     threads, start = torch.get_num_threads(), time.perf_counter()
     command = f"VIDEO_RESNET_FULL=1 OMP_NUM_THREADS={threads} jupyter execute notebooks/{notebook.name}"
     run = make(**settings) | dict(settings=settings, command=command, seconds=round(time.perf_counter() - start))

@@ -2,6 +2,8 @@
 
 import json
 import re
+import runpy
+import shutil
 
 import pytest
 from conftest import ROOT
@@ -46,6 +48,21 @@ def test_a_run_that_fails_leaves_nothing(runs, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         stored_runs.load_or_run("compare_a", lambda: 1 / 0)
     assert not runs.exists()
+
+
+def test_an_installed_copy_looks_beside_the_notebook(tmp_path, monkeypatch):
+    copy = tmp_path / "site-packages" / "helpers" / "lessons" / "stored_runs.py"
+    copy.parent.mkdir(parents=True)
+    shutil.copyfile(stored_runs.__file__, copy)
+    monkeypatch.chdir(tmp_path)
+    installed = runpy.run_path(str(copy))
+    assert installed["RUNS"] == tmp_path / "runs"
+    monkeypatch.setenv("VIDEO_RESNET_FULL", "1")
+    with pytest.raises(
+        Exception, match="is not the folder of the notebooks: start Python there to make compare_a.json"
+    ):
+        installed["load_or_run"]("compare_a", None)
+    assert [path.name for path in tmp_path.iterdir()] == ["site-packages"]
 
 
 def check_run(run):

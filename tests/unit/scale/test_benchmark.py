@@ -93,7 +93,7 @@ def test_on_a_gpu():
 
 
 def test_the_stored_table_can_be_printed():
-    rows = json.loads((ROOT / "notebooks/runs/speed_benchmark.json").read_text())["rows"]
+    rows = json.loads((ROOT / "notebooks/runs/speed_benchmark.json").read_text(encoding="utf-8"))["rows"]
     assert all(benchmark.format_row(row).startswith(row["title"]) for row in rows)
 
 
@@ -103,7 +103,7 @@ def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "lines", lambda device: [decoding])
     monkeypatch.setattr(inference, "matrix_product", functools.partial(inference.matrix_product, side=64))
     assert benchmark.main(["--out", str(tmp_path / "b.json"), "--rounds", "1", "--device", "cpu"]) == 0
-    table = json.loads((tmp_path / "b.json").read_text())
+    table = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
     assert table["machine"]["device"] == classify.device_name("cpu") and len(table["rows"]) == 1
     out = capsys.readouterr().out
     assert benchmark.HEADER in out and benchmark.format_row(table["rows"][0]) in out
@@ -111,7 +111,10 @@ def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
 
 
 def test_the_readme_quotes_the_stored_table():
-    rows = {row["title"]: row for row in json.loads((ROOT / "notebooks/runs/speed_benchmark.json").read_text())["rows"]}
+    rows = {
+        row["title"]: row
+        for row in json.loads((ROOT / "notebooks/runs/speed_benchmark.json").read_text(encoding="utf-8"))["rows"]
+    }
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for title in ("one clip", "eight clips at once", "file to label, 5 clips", "training step of 4 clips"):
         single, half = (rows[f"{title}, {dtype}"]["ratio"] for dtype in ("float32", "bfloat16"))
@@ -120,7 +123,10 @@ def test_the_readme_quotes_the_stored_table():
 
 
 def test_what_is_said_of_a_gpu_is_in_its_stored_table():
-    rows = {row["title"]: row for row in json.loads((ROOT / "notebooks/runs/gpu_benchmark.json").read_text())["rows"]}
+    rows = {
+        row["title"]: row
+        for row in json.loads((ROOT / "notebooks/runs/gpu_benchmark.json").read_text(encoding="utf-8"))["rows"]
+    }
     titles = ("one clip", "eight clips at once", "file to label, 5 clips")
     one, eight, file = ([f"{rows[f'{title}, {t}']['ratio']:.2f}" for t in ("float32", "bfloat16")] for title in titles)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -73,7 +71,7 @@ def at_home(home, monkeypatch):
 
 def rows(out):
     """Rows, sorted by file."""
-    return sorted(map(json.loads, out.read_text().splitlines()), key=lambda row: row["file"])
+    return sorted(map(json.loads, out.read_text(encoding="utf-8").splitlines()), key=lambda row: row["file"])
 
 
 def test_rows_are_those_of_a_single_process_though_workers_are_killed(ray, at_home, alone, tmp_path):
@@ -83,8 +81,8 @@ def test_rows_are_those_of_a_single_process_though_workers_are_killed(ray, at_ho
         seen.append((progress.done, progress.total))
         if progress.done in (1, 4):
             workers = [each for each in psutil.Process().children(recursive=True) if each.name().startswith("ray::Map")]
-            killed.append(next(worker for worker in workers if worker.pid not in killed).pid)
-            os.kill(killed[-1], signal.SIGKILL)
+            killed.append(next(worker for worker in workers if worker not in killed))
+            killed[-1].kill()
     assert rows(out) == alone and len(set(killed)) == 2
     assert [row["file"] for row in alone if "error" in row] == ["cut.mp4"] and progress.failed == 1
     assert seen == [(done, 8) for done in range(9)]
@@ -103,7 +101,7 @@ def test_a_run_goes_on_after_its_caller_was_killed(ray, at_home, alone, tmp_path
     run = subprocess.Popen([sys.executable, "-c", code, address, str(out), MINE])
     while run.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < 2):
         time.sleep(0.005)
-    run.send_signal(signal.SIGKILL)
+    run.kill()
     run.wait()
     before = out.read_bytes()
     assert 2 <= before.count(b"\n") < 8
@@ -122,7 +120,7 @@ def test_a_worker_that_fails_says_why_and_ends_the_run(ray, at_home, tmp_path, m
         RuntimeError, match=r"films/.*mp4 could not be done.* WeightsError: unknown weights '/.*mine.pt'"
     ):
         list(run)
-    assert (tmp_path / "out").read_text() == ""
+    assert (tmp_path / "out").read_text(encoding="utf-8") == ""
 
 
 def test_what_cannot_begin(at_home, tmp_path, monkeypatch):
@@ -136,10 +134,10 @@ def test_what_cannot_begin(at_home, tmp_path, monkeypatch):
         with pytest.raises(error, match=says):
             next(cluster.classify_folder(folder, out, name))
         assert not out.exists()
-    out.write_text("Dear reader\n")
+    out.write_text("Dear reader\n", encoding="utf-8")
     with pytest.raises(ValueError, match="name another file"):
         next(cluster.classify_folder("films", out))
-    assert out.read_text() == "Dear reader\n"
+    assert out.read_text(encoding="utf-8") == "Dear reader\n"
 
 
 def test_gpus_are_not_waited_for_where_there_are_none(ray, at_home, tmp_path):
