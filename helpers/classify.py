@@ -5,7 +5,9 @@ the mean of their softmax over the clips gives the video's probabilities, and `t
 """
 
 import argparse
+import contextlib
 import dataclasses
+import glob
 import itertools
 import json
 import os
@@ -13,6 +15,7 @@ import platform
 import statistics
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +31,7 @@ from helpers.weights import Pretrained
 
 __all__ = ("PRECISIONS Prediction Segment VideoClassifier ahead at_least_one average_probs device_name "
            "evaluate_torchvision_protocol extract_features get_device main median_time mps_convolves named_device "
-           "predict_clips predict_stream predict_video segments top_k").split()  # fmt: skip
+           "predict_clips predict_stream predict_video segments terminal top_k").split()  # fmt: skip
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 Path, Clips, DType = str | os.PathLike, Iterable[Tensor], torch.dtype
@@ -120,9 +123,11 @@ def ahead(items: Iterable) -> Iterator:
 
 def _batches(clips: Clips, size: int) -> Iterator[Tensor]:
     """Batches (B, 3, T, H, W) of at most `size` clips. The clips before a damaged place come before the error."""
-    batch = []
+    batch, shape = [], None
     try:
         for clip in clips:
+            if clip.shape != (shape := shape or clip.shape):
+                raise ValueError(f"clips have one shape: this one is {tuple(clip.shape)}, the first is {tuple(shape)}")
             batch.append(clip)
             if len(batch) == size:
                 yield torch.stack(batch)
@@ -285,10 +290,25 @@ def extract_features(pretrained: Pretrained, clips: Clips, device: Device = None
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; 0 if every file was classified, 1 if some could not be, 2 if it could not begin, 130 if interrupted."""
-    options = _options(arguments)
+    with terminal():
+        return _run(_options(arguments))
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[None]:
+    """For every command: names that the terminal cannot show do not end the run, and a VideoWarning is one sentence."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a name that the terminal cannot show must not end the run
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+        warnings.showwarning = lambda message, category, *place: (
+            print(message, file=sys.stderr) if category is video.VideoWarning else show(message, category, *place)
+        )
+        yield
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         pretrained = weights.load(options.weights)
         _require_labels(pretrained)
@@ -301,7 +321,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.out:
         from helpers.scale import folder
 
-        return folder.follow(folder.classify_folder(*options.files, options.out, pretrained, *settings), options.out)
+        rows = folder.classify_folder(*options.files, options.out, pretrained, *settings, options.retry)
+        return folder.follow(rows, options.out)
     row, classify = dict(weights=pretrained.name), partial(_timeline, pretrained, options)
     try:
         if not options.timeline:
@@ -312,7 +333,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m helpers.classify", description="Predict the action in videos.")
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.classify", description="Predict the action in videos.",
+        epilog="A FILE may begin with -, and may be a pattern such as *.mp4, where the terminal does not resolve it.",
+    )  # fmt: skip
     add = parser.add_argument
     add("files", nargs="+", metavar="FILE", help="a video; with --out a folder of videos")
     add("--weights", default="stickfigures", help=f"{', '.join(weights.NAMES)}, or your file; default: %(default)s")
@@ -325,12 +349,27 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--timeline", action="store_true", help="what happens when, in a video of any length")
     add("--json", action="store_true", help="one JSON object a line")
     add("--out", help="for a folder of any size: the file to which a row for each video is added")
-    options = parser.parse_args(arguments)
+    add("--retry", action="store_true", help="with --out: try the files again whose rows hold an error")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args([_named_file(argument) for argument in arguments])
+    options.files = [file for pattern in options.files for file in _matches(pattern)]
     if options.out and (len(options.files) > 1 or options.timeline):
         parser.error("--out goes with one folder, and not with --timeline")
+    if options.retry and not options.out:
+        parser.error("--retry goes with --out")
     if options.fast and options.timeline:
         parser.error("--fast does not go with --timeline")
     return options
+
+
+def _named_file(argument: str) -> str:
+    """An argument as argparse is to see it: the name of a file that begins with - is no option."""
+    return os.path.join(".", argument) if argument.startswith("-") and os.path.isfile(argument) else argument
+
+
+def _matches(pattern: str) -> list[str]:
+    """The files that fit a pattern, which some terminals do not resolve; a name without files stays, to be reported."""
+    return (not os.path.exists(pattern) and sorted(glob.glob(pattern))) or [pattern]
 
 
 def _print_row(file: str, row: dict, classify: Callable, options: argparse.Namespace) -> int:
@@ -339,8 +378,9 @@ def _print_row(file: str, row: dict, classify: Callable, options: argparse.Names
     try:
         results = classify(file)
         end, lines = {key: [result._asdict() for result in results]}, (file, *results)
-    except video.VideoError as error:
-        end, lines, failed = dict(error=str(error)), (error,), 1
+    except Exception as error:  # one file must not end the run
+        problem = video.explain(file, error)
+        end, lines, failed = dict(error=problem), (problem,), 1
     if options.json:
         print(json.dumps(dict(file=file) | row | end), flush=True)
     else:

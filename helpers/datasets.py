@@ -2,7 +2,10 @@
 
 import os
 import re
-from collections.abc import Sequence
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -12,9 +15,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from helpers import transforms
-from helpers.video import VideoError, middle_start, read_clip, read_middle_clip
+from helpers.video import VideoError, VideoWarning, explain, middle_start, read_clip, read_middle_clip
 
-__all__ = ["Folder", "Video", "VideoFolder", "group_of", "list_files", "middle_start", "scan_folder", "split"]
+__all__ = ["Folder", "Sets", "Video", "VideoFolder", "affordable_workers", "find_sets", "group_of", "list_files",
+           "middle_start", "scan_folder", "set_epoch", "split", "split_folders"]  # fmt: skip
+
+# What other programs leave in folders, and pictures, which are no videos.
+FOREIGN = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "Thumbs.db",
+           "desktop.ini")  # fmt: skip
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".tif", ".tiff")
+SPLITS = dict(train="train", training="train", val="val", valid="val", validation="val", test="test", testing="test")
 
 
 class Video(NamedTuple):
@@ -23,6 +33,16 @@ class Video(NamedTuple):
     path: str
     label: int  #: an index into the classes of the folder
     seconds: float  #: the length of the video
+
+
+class Sets(NamedTuple):
+    """What `find_sets` finds."""
+
+    classes: tuple[str, ...]
+    train: list[Video]
+    val: list[Video]  #: to look at after each epoch
+    test: list[Video]  #: to report at the end; the same as `val` unless there are both
+    unreadable: list[str]  #: as of `Folder`
 
 
 class Folder(NamedTuple):
@@ -37,13 +57,13 @@ def scan_folder(folder: str | os.PathLike[str], frames: int = 16, fps: float = 1
     """Find the videos of each class. Open each of them once, for its length and to decode the clip in its middle.
 
     Args:
-        folder: it holds a folder for each class. These hold videos of any format that FFmpeg reads, at any depth.
-            Files and folders are ignored if their names begin with a dot.
+        folder: it holds a folder for each class. These hold videos of any format that FFmpeg reads, at any depth;
+            `list_files` says what is passed over.
         frames, fps: of a clip.
 
     Raises ValueError for fewer than two classes or a class without a video that can be read, OSError for no such folder.
     """
-    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not _is_foreign(entry.name))
     if len(classes) < 2:
         raise ValueError(
             f"{folder} holds {len(classes)} folders: it needs two or more, a folder of videos for each class"
@@ -51,13 +71,15 @@ def scan_folder(folder: str | os.PathLike[str], frames: int = 16, fps: float = 1
 
     def scan(path: Path, label: int) -> Video | str:
         try:
-            info, _ = read_middle_clip(path, frames, fps)
-        except VideoError as error:
-            return str(error)
+            info, _ = read_middle_clip(path, frames, fps, transforms.resized_size())
+        except Exception as error:  # one file must not end the scan
+            return explain(path, error)
         return Video(os.fspath(path), label, info.seconds)
 
-    files = [(path, label) for label, name in enumerate(classes) for path in list_files(Path(folder, name))]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:  # each holds a clip at full size
+    labels = {name: label for label, name in enumerate(classes)}
+    files = ((path, labels.get(path.relative_to(folder).parts[0])) for path in list_files(Path(folder)))
+    files = [(path, label) for path, label in files if label is not None]
+    with ThreadPoolExecutor(2) as threads:  # each keeps the frames of a decoder in memory
         results = list(threads.map(scan, *zip(*files))) if files else []
     videos = [result for result in results if isinstance(result, Video)]
     unreadable = [result for result in results if isinstance(result, str)]
@@ -67,10 +89,108 @@ def scan_folder(folder: str | os.PathLike[str], frames: int = 16, fps: float = 1
     return Folder(tuple(classes), videos, unreadable)
 
 
+def find_sets(
+    folder: str | os.PathLike[str], test_folder: str | os.PathLike[str] | None = None, test_fraction: float = 0.25,
+    seed: int = 0, frames: int = 16, fps: float = 15.0,
+) -> Sets:  # fmt: skip
+    """The videos to train on and to test with: of two folders, of the split that a folder holds, or of `split`.
+
+    Other arguments as of `scan_folder` and `split`, which raise their errors. ValueError: the folders hold other classes than
+    the first of them, or a class has too few groups to be split.
+    """
+    places = {"train": folder, "test": test_folder} if test_folder else split_folders(folder) or {"train": folder}
+    found = {name: scan_folder(place, frames, fps) for name, place in places.items()}
+    classes = found["train"].classes
+    for name, place in places.items():
+        if found[name].classes != classes:
+            raise ValueError(f"{place} has other classes: {', '.join(found[name].classes)}, not {', '.join(classes)}")
+    videos = {name: part.videos for name, part in found.items()}
+    if len(found) == 1:
+        groups = {
+            label: {group_of(video.path) for video in videos["train"] if video.label == label}
+            for label in range(len(classes))
+        }
+        few = [classes[label] for label in groups if len(groups[label]) < 2]
+        if few:
+            remedy = "Add a video of another source to each, or name a folder to test with"
+            raise ValueError(f"too few videos to set some aside: {', '.join(few)} has a single group. {remedy}")
+        videos["train"], videos["test"] = split(videos["train"], test_fraction, seed)
+    unreadable = [problem for part in found.values() for problem in part.unreadable]
+    val, test = (videos.get(first, videos.get(second)) for first, second in (("val", "test"), ("test", "val")))
+    return Sets(classes, videos["train"], val, test, unreadable)
+
+
 def list_files(folder: Path) -> list[Path]:
-    """All files below a folder in order, without those whose path has a name that begins with a dot."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    """All files below a folder in order, but pictures. Links are followed, though not in a circle.
+
+    Names that begin with a dot, and what other programs leave in folders, are passed over. A VideoWarning says so, and
+    how to make videos of pictures if some folders hold nothing else.
+    """
+    passed = []
+    paths = list(_walk(folder, passed))
+    files = [path for path in paths if path.suffix.lower() not in PICTURES]
+    pictures = {}
+    for path in paths:
+        if path.suffix.lower() in PICTURES:
+            pictures.setdefault(path.parent, []).append(path)
+    frames = {
+        place: found for place, found in pictures.items() if len(found) > 1 and place not in {f.parent for f in files}
+    }
+    passed += [path for place, found in pictures.items() if place not in frames for path in found]
+    if passed:
+        names = sorted({path.name for path in passed}, key=lambda name: (name.startswith("."), name))
+        names = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        warnings.warn(f"{folder}: passed over, as they are no videos: {names}.", VideoWarning, stacklevel=1)
+    if frames:
+        warnings.warn(_advice_for_frames(frames), VideoWarning, stacklevel=1)
+    return files
+
+
+def _is_foreign(name: str) -> bool:
+    return name.startswith(".") or name in FOREIGN
+
+
+def _walk(folder: Path, passed: list[Path], above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """All files below a folder in order; what is passed over is added to a list."""
+    above = (*above, os.path.realpath(folder))
+    for path in sorted(Path(folder).iterdir()):
+        circle = path.is_dir() and os.path.realpath(path) in above
+        if _is_foreign(path.name) or circle or (path.is_dir() and not os.access(path, os.R_OK | os.X_OK)):
+            passed.append(path)
+        elif path.is_dir():
+            yield from _walk(path, passed, above)
+        else:
+            yield path
+
+
+def _advice_for_frames(folders: dict[Path, list[Path]]) -> str:
+    """One sentence about folders that hold the frames of a video as pictures: how to make a video of one."""
+    folder, pictures = next(iter(folders.items()))
+    number = re.search(r"(\d+)\D*$", pictures[0].stem)
+    source = f'-pattern_type glob -i "{folder / "*"}{pictures[0].suffix}"'
+    if number:
+        name = pictures[0].stem[: number.start(1)] + f"%0{len(number[1])}d" + pictures[0].stem[number.end(1) :]
+        source = f'-start_number {int(number[1])} -i "{folder / name}{pictures[0].suffix}"'
+    others = f", and so do {len(folders) - 1:,} other folders" if len(folders) > 1 else ""
+    even = "-vf crop=trunc(iw/2)*2:trunc(ih/2)*2 -pix_fmt yuv420p"
+    command = f'ffmpeg -framerate 25 {source} {even} "{folder}.mp4"'
+    return f"{folder} holds {len(pictures):,} pictures and no video{others}. Make a video of such a folder: {command}"
+
+
+def split_folders(folder: str | os.PathLike[str]) -> dict[str, Path]:
+    """The folders "train", "val" and "test" in a folder, those that are there, if they are a split: hold the same classes.
+
+    They may have other usual names, such as "validation". Without a split the dictionary is empty.
+    """
+    found = {SPLITS[path.name.lower()]: path for path in Path(folder).iterdir() if path.name.lower() in SPLITS}
+    inside = {
+        name: {entry.name for entry in path.iterdir() if entry.is_dir()}
+        for name, path in found.items()
+        if path.is_dir()
+    }
+    if "train" not in inside or not any(inside["train"] & inside.get(name, set()) for name in ("val", "test")):
+        return {}
+    return {name: found[name] for name in ("train", "val", "test") if name in inside}
 
 
 def split(videos: Sequence[Video], test_fraction: float = 0.25, seed: int = 0) -> tuple[list[Video], list[Video]]:
@@ -135,15 +255,45 @@ class VideoFolder(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """A clip, float (3, frames, crop_size, crop_size), and its label."""
+        with warnings.catch_warnings():  # what they say was said when the folder was scanned
+            warnings.simplefilter("ignore", VideoWarning)
+            return self._clip(index)
+
+    def _clip(self, index: int) -> tuple[Tensor, int]:
         path, label, seconds = self.videos[index]
-        middle = middle_start(seconds, self.frames, self.fps)
+        middle, size = middle_start(seconds, self.frames, self.fps), transforms.resized_size(self.crop_size)
         if not self.train:
-            return transforms.preprocess(read_clip(path, middle, self.frames, self.fps), self.crop_size), label
+            return transforms.preprocess(read_clip(path, middle, self.frames, self.fps, size), self.crop_size), label
         # Spawned: `training.train` augments with the stream of [seed, epoch, index] itself, and the two must not agree.
         generator = np.random.default_rng([self.seed, self.epoch, index]).spawn(1)[0]
         try:
-            frames = read_clip(path, generator.uniform(0, 2 * middle), self.frames, self.fps)
+            frames = read_clip(path, generator.uniform(0, 2 * middle), self.frames, self.fps, size)
         except VideoError:  # damaged somewhere; the middle could be read when the folder was scanned
-            frames = read_clip(path, middle, self.frames, self.fps)
-        frames = transforms.resize(frames, transforms.resized_size(self.crop_size))
+            frames = read_clip(path, middle, self.frames, self.fps, size)
         return transforms.normalize(transforms.random_crop(frames, self.crop_size, generator)), label
+
+
+def set_epoch(dataset: Dataset, epoch: int, seen: frozenset[int] = frozenset()) -> None:
+    """Call `set_epoch` of a data set and of those that it holds, as torch's Subset and ConcatDataset do, in any attribute."""
+    if hasattr(dataset, "set_epoch"):
+        dataset.set_epoch(epoch)
+    for value in vars(dataset).values() if hasattr(dataset, "__dict__") else ():
+        for inner in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(inner, Dataset) and id(inner) not in seen:
+                set_epoch(inner, epoch, seen | {id(dataset), id(inner)})
+
+
+def affordable_workers(clips: Sequence[tuple[Tensor, int]], batch_size: int, workers: int) -> int:
+    """`workers`, or 0 and a sentence if the batches that they send do not fit into shared memory, as in many containers."""
+    if not workers or not os.path.isdir("/dev/shm"):
+        return workers
+    free, needed = shutil.disk_usage("/dev/shm").free, 0
+    if free < 2**30:
+        needed = clips[0][0].nbytes * batch_size * (2 * workers + 1)  # each keeps two batches ready
+    if needed < free:
+        return workers
+    problem = (
+        f"{workers} workers need {needed / 1e6:.0f} MB of shared memory, and /dev/shm has {free / 1e6:.0f} MB free"
+    )
+    print(f"{problem}. Going on without workers; Docker gives more with --shm-size=1g.", file=sys.stderr)
+    return 0

@@ -41,7 +41,7 @@ class VideoError(Exception):
 
 
 class VideoWarning(UserWarning):
-    """A file is read, but not as it states; the message names the file and says how."""
+    """A file or a folder is read, but not as it stands; the message names it and says how."""
 
 
 class VideoInfo(NamedTuple):

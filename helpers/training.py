@@ -62,7 +62,8 @@ def train(
         augment: a function of (clip, numpy generator) such as `transforms.random_horizontal_flip`.
         checkpoint: a file that is written after each epoch, and from which the run goes on if it exists.
         fingerprint: a text that tells these clips from others; a checkpoint with another one is refused.
-        workers: processes that load clips while the network trains, each at most two batches ahead.
+        workers: processes that load clips while the network trains, each at most two batches ahead; 0 if these do not fit
+            into shared memory, which a sentence says.
 
     Returns:
         For each epoch: epoch, loss, train (accuracy in train mode, while it changes), test or the names in `test_set`
@@ -77,6 +78,7 @@ def train(
         raise TrainingError(f"{len(train_set)} clips make no batch of {batch_size}")
     if batch_size % world_size:
         raise TrainingError(f"a batch of {batch_size} cannot be shared evenly by {world_size} processes")
+    workers = datasets.affordable_workers(train_set, batch_size // world_size, workers)
     test_sets = test_set if isinstance(test_set, Mapping) else {"test": test_set}
     network = network.to(device)
     model = DistributedDataParallel(network) if world_size > 1 else network
@@ -230,21 +232,12 @@ class _Augmented(Dataset):
 
     def __init__(self, dataset, augment, seed, epoch):
         self.dataset, self.augment, self.seed, self.epoch = dataset, augment, seed, epoch
-        _set_epoch(dataset, epoch)
+        datasets.set_epoch(dataset, epoch)
 
     def __getitem__(self, index):
         clip, label = self.dataset[index]
         generator = np.random.default_rng([self.seed, self.epoch, index])
         return (self.augment(clip, generator) if self.augment else clip), label
-
-
-def _set_epoch(dataset, epoch):
-    """Call `set_epoch` of a data set and of those inside it, as in torch's Subset and ConcatDataset."""
-    if hasattr(dataset, "set_epoch"):
-        dataset.set_epoch(epoch)
-    for inner in (getattr(dataset, "dataset", None), *getattr(dataset, "datasets", ())):
-        if inner is not None:
-            _set_epoch(inner, epoch)
 
 
 @contextlib.contextmanager
@@ -323,7 +316,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in vars(options).items():
         if isinstance(value, (int, float)) and value < (lowest := int(name in ("batch_size", "crop_size"))):
             parser.error(f"--{name.replace('_', '-')}: {value} is less than {lowest}")
+    if options.test_fraction >= 1:
+        parser.error(f"--test-fraction: {options.test_fraction:g} is no part of a class; for a quarter write 0.25")
+    with classify.terminal():
+        return _run(options)
+
+
+def _run(options):
     try:
+        weights.check_writable(options.out)
         _fine_tune_folder(options, _join_processes(options.device or classify.get_device()))
     except (TrainingError, weights.WeightsError, VideoError, OSError) as error:
         print(error, file=sys.stderr)
@@ -358,16 +359,16 @@ def _fine_tune_folder(options, device):
 
     pretrained, (rank, world_size) = weights.load(options.weights), _rank_and_world_size()
     clip = dict(frames=pretrained.frames, fps=pretrained.fps)
-    classes, train_videos, test_videos = _from_first(lambda: _find_videos(options, clip))
+    classes, train_videos, val_videos, test_videos, _ = _from_first(lambda: _find_videos(options, clip))
     clip["crop_size"] = options.crop_size
     train_set = datasets.VideoFolder(train_videos, **clip, train=True, seed=options.seed)
-    test_set = datasets.VideoFolder(test_videos, **clip)
+    val_set, test_set = (datasets.VideoFolder(videos, **clip) for videos in (val_videos, test_videos))
     numbers = range(len(classes))
     balanced = compute_class_weight("balanced", classes=np.array(numbers), y=[video.label for video in train_videos])
     files = "".join(f"{os.path.relpath(v.path, options.folder)} {os.path.getsize(v.path)}\n" for v in train_videos)
     checksum = zlib.crc32(files.encode(errors="surrogateescape"))
     tuned, _ = fine_tune(
-        pretrained, train_set, test_set, classes, frozen_epochs=options.frozen_epochs, epochs=options.epochs,
+        pretrained, train_set, val_set, classes, frozen_epochs=options.frozen_epochs, epochs=options.epochs,
         lr=options.lr, batch_size=min(options.batch_size, len(train_videos) // world_size * world_size),
         seed=options.seed, class_weights=balanced if options.balance else None, device=device, workers=options.workers,
         augment=None if options.no_flip else random_horizontal_flip, checkpoint=f"{options.out}.checkpoint",
@@ -390,25 +391,22 @@ def _fine_tune_folder(options, device):
 
 
 def _find_videos(options, clip):
-    """The classes in a folder, and lists of videos to train on and to test with; prints what is in the way."""
+    """The sets of videos in the folders that the options name; prints what is in the way."""
     try:
-        folders = [datasets.scan_folder(folder, **clip) for folder in (options.folder, options.test) if folder]
-        for folder in folders:
-            for problem in folder.unreadable:
-                print(f"skipped: {problem}", file=sys.stderr, flush=True)
-        train_folder, test_folder = folders[0], folders[-1]
-        if test_folder.classes != train_folder.classes:
-            names = (", ".join(folder.classes) for folder in (test_folder, train_folder))
-            raise TrainingError("{} has other classes: {}, not {}".format(options.test, *names))
-        sets = train_folder.videos, test_folder.videos
-        if not options.test:
-            sets = datasets.split(train_folder.videos, options.test_fraction, options.seed)
-    except ValueError as error:  # in which these two say what is wrong with a folder
+        sets = datasets.find_sets(options.folder, options.test, options.test_fraction, options.seed, **clip)
+    except ValueError as error:  # in which it says what is wrong with a folder
         raise TrainingError(str(error)) from error
-    groups = len({(video.label, datasets.group_of(video.path)) for video in sets[0]})
-    counts = f"{len(sets[0])} videos of {groups} groups in {len(train_folder.classes)} classes to train on"
-    print(f"{counts}, {len(sets[1])} to test with.", flush=True)
-    return train_folder.classes, *sets
+    for problem in sets.unreadable:
+        print(f"skipped: {problem}", file=sys.stderr, flush=True)
+    if sets.unreadable:
+        print(f"{len(sets.unreadable)} files skipped.", file=sys.stderr, flush=True)
+    if not options.test and datasets.split_folders(options.folder):
+        print(f"{options.folder} is split into folders already; they are used as they are.", flush=True)
+    groups = len({(video.label, datasets.group_of(video.path)) for video in sets.train})
+    counts = f"{len(sets.train)} videos of {groups} groups in {len(sets.classes)} classes to train on"
+    between = "" if sets.val == sets.test else f"{len(sets.val)} to look at after each epoch, "
+    print(f"{counts}, {between}{len(sets.test)} to test with.", flush=True)
+    return sets
 
 
 if __name__ == "__main__":

@@ -70,8 +70,12 @@ def denormalize(clip: Tensor) -> Tensor:
 def preprocess(frames: Tensor, crop_size: int = 112) -> Tensor:
     """Resize, crop the middle and normalize: frames uint8 (T, H, W, 3) to a clip float (3, T, crop_size, crop_size).
 
-    With a crop size of 112 it equals torchvision's preset for its video networks.
+    With a crop size of 112 it equals torchvision's preset for its video networks. TypeError or ValueError: no such frames.
     """
+    if frames.dtype != torch.uint8:
+        raise TypeError(f"frames are uint8, 0 to 255, not {frames.dtype}. From 0 to 1: (255 * frames).to(torch.uint8)")
+    if frames.ndim != 4 or frames.shape[3] != 3:
+        raise ValueError(f"frames are (T, H, W, 3), not {tuple(frames.shape)}")
     return normalize(center_crop(resize(frames, resized_size(crop_size)), crop_size))
 
 

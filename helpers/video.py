@@ -20,8 +20,14 @@ from torch import Tensor
 
 from helpers.reader import Convert, Path, Reader, Size, VideoError, VideoInfo, VideoWarning, check_positive, reason
 
-__all__ = ["Size", "VideoError", "VideoInfo", "VideoWarning", "middle_start", "probe", "protocol_clips", "read_clip",
-           "read_clips", "read_middle_clip", "stream_clips", "write_video"]  # fmt: skip
+__all__ = ["Size", "VideoError", "VideoInfo", "VideoWarning", "explain", "middle_start", "probe", "protocol_clips",
+           "read_clip", "read_clips", "read_middle_clip", "stream_clips", "write_video"]  # fmt: skip
+
+
+def explain(path: Path, error: Exception) -> str:
+    """One sentence about any error that a file gave, so that the other files can go on: it names the file."""
+    kind = type(error).__name__
+    return str(error) if isinstance(error, VideoError) else f"{os.fspath(path)}: {kind}: {error or 'without a message'}"
 
 
 def probe(path: Path) -> VideoInfo:

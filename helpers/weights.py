@@ -1,5 +1,6 @@
 """Trained networks by name: the network, its labels and its preprocessing as one `Pretrained`. See notebook 06."""
 
+import errno
 import functools
 import hashlib
 import json
@@ -18,8 +19,8 @@ from torch import nn
 from helpers import transforms
 from helpers.networks import NETWORKS, VideoResNet
 
-__all__ = ["ASSETS", "NAMES", "SOURCES", "Pretrained", "Source", "WeightsError", "checksum", "create_model", "download",
-           "load", "load_checkpoint", "save", "save_atomically"]  # fmt: skip
+__all__ = ["ASSETS", "NAMES", "SOURCES", "Pretrained", "Source", "WeightsError", "check_writable", "checksum", "create_model",
+           "download", "load", "load_checkpoint", "save", "save_atomically"]  # fmt: skip
 
 ASSETS = Path(__file__).parent / "assets"
 _TIMEOUT = 30  # seconds that a server may stay silent
@@ -108,10 +109,24 @@ def save_atomically(value: Any, path: str | os.PathLike[str]) -> None:
         if not isinstance(cause, OSError):
             raise
         kept = ", and what was there before is still whole" if os.path.exists(path) else ""
-        message = f"cannot be written ({cause.strerror}){kept}; make room, and run the same again"
+        forbidden = cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EISDIR)
+        remedy = "name another file" if forbidden else "make room, and run the same again"
+        message = f"cannot be written ({cause.strerror}){kept}; {remedy}"
         raise OSError(cause.errno, message, os.fspath(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise an OSError that says why, if a file cannot be written. To be called before the work that it is to hold."""
+    path, effective = Path(path), os.access in os.supports_effective_ids
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} for {path.name}: make it first")
+    for place in filter(os.path.exists, (path, path.absolute().parent)):
+        if not os.access(place, os.W_OK, effective_ids=effective):
+            raise PermissionError(f"{place} may not be written by you: name a file in another folder")
 
 
 def load_checkpoint(file: str | os.PathLike[str]) -> Any:

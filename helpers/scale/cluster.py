@@ -29,8 +29,8 @@ def classify_folder(
     Rows come in the order in which they are done. A worker that is killed is started again, and its file is done again. If
     this process is killed, the next call goes on. `ray.init(address="auto")`, called before, connects to a cluster;
     otherwise this machine is one. Other arguments and errors as of `folder.classify_folder`. Raises ImportError without Ray,
-    ValueError if cuda is asked for and no machine has a GPU, RuntimeError if a worker meets another error than a bad file; it
-    says on which machine, and all rows before are there.
+    ValueError if cuda is asked for and no machine has a GPU, RuntimeError if a worker cannot begin, as without the weights;
+    it says on which machine, and all rows before are there.
     """
     home, pretrained = Path(folder).absolute(), weights.load(weights_name)
     if os.path.isfile(weights_name):
@@ -48,7 +48,7 @@ def classify_folder(
                     pretrained = weights.load(weights_name)
                     self.classifier = classify.VideoClassifier(pretrained, clips, k, device, dtype, fast)
                 path = home / json.loads(row["name"])
-                end = rows.predict_row(self.classifier, lambda: self.classifier.read(path))
+                end = rows.predict_row(self.classifier, lambda: self.classifier.read(path), os.fspath(path))
             except Exception as error:  # Ray would report it in hundreds of lines
                 end = dict(failure=f"{platform.node()}: {type(error).__name__}: {error}")
             return row | dict(end=json.dumps(end))

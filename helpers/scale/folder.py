@@ -4,16 +4,17 @@ import contextlib
 import json
 import os
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock
 import torch
 from tqdm import tqdm
 
-from helpers import classify, datasets, video
+from helpers import classify, datasets, video, weights
 from helpers.weights import Pretrained
 
 __all__ = ["Progress", "classify_folder", "follow", "predict_row", "settings_of", "write_rows"]
@@ -29,26 +30,46 @@ class Progress(NamedTuple):
     failed: int
 
     def __str__(self) -> str:
-        return f"{self.done:,} of {self.total:,}" + (f", {self.failed} could not be read" if self.failed else "")
+        failed = f", {self.failed} could not be classified; --retry tries them again" if self.failed else ""
+        return f"{self.done:,} of {self.total:,}{failed}"
 
 
 def classify_folder(
     folder: str | os.PathLike, out: str | os.PathLike, pretrained: Pretrained, clips: int = 5, k: int = 5,
-    device: classify.Device = None, dtype: torch.dtype = torch.float32, fast: bool = False,
+    device: classify.Device = None, dtype: torch.dtype = torch.float32, fast: bool = False, retry: bool = False,
 ) -> Iterator[Progress]:  # fmt: skip
     """Classify every file below a folder, in the order of their names, into the rows of `write_rows`.
 
     They end with predictions, best first, or error, why there are none. While one file is classified, two threads decode
-    the next ones. Other arguments as of `classify.VideoClassifier`.
+    the next ones. Files that were being read when a run was killed come last, alone; if that happens again, their row is an
+    error. Other arguments as of `classify.VideoClassifier`, and `retry` as of `write_rows`.
     """
     classifier = classify.VideoClassifier(pretrained, clips, k, device, dtype, fast)
 
-    def rows(names):
+    def rows(names, note):
         with ThreadPoolExecutor(2) as pool:
-            for name, clips in _decode_ahead(pool, lambda name: list(classifier.read(Path(folder, name))), names):
-                yield name, predict_row(classifier, clips.result)
+            for name, clips in _decode_ahead(pool, lambda name: list(classifier.read(Path(folder, name))), names, note):
+                yield name, predict_row(classifier, clips.result, Path(folder, name))
 
-    yield from write_rows(folder, out, settings_of(pretrained, clips, k, dtype, fast), rows)
+    def careful_rows(names):
+        """The rows, while a file beside `out` holds the names of the files that are begun."""
+        begun = Path(f"{out}.begun")
+        counts = Counter(begun.read_text(encoding="utf-8").splitlines() if begun.exists() else ())
+        times = {name: counts[json.dumps(name)] for name in names}
+        try:
+            with open(begun, "a", encoding="utf-8", buffering=1) as lines:
+                note = lambda name: lines.write(json.dumps(name) + "\n")  # noqa: E731
+                yield from rows([name for name in names if not times[name]], note)
+                for name in filter(times.get, names):
+                    if times[name] == 1:
+                        yield from rows([name], note)
+                    else:
+                        problem = "twice the run was killed while it read this file"
+                        yield name, dict(error=f"{Path(folder, name)}: {problem}")
+        finally:
+            begun.unlink()
+
+    yield from write_rows(folder, out, settings_of(pretrained, clips, k, dtype, fast), careful_rows, retry)
 
 
 def settings_of(pretrained: Pretrained, clips: int, k: int, dtype: torch.dtype, fast: bool) -> dict:
@@ -57,18 +78,19 @@ def settings_of(pretrained: Pretrained, clips: int, k: int, dtype: torch.dtype, 
     return dict(weights=pretrained.name, clips=clips, top=k, precision=precision, fast=fast)
 
 
-def predict_row(classifier: classify.VideoClassifier, read: Callable[[], Iterable]) -> dict:
-    """The end of a row: the predictions for the clips that `read` gives, or the error that it raises."""
+def predict_row(classifier: classify.VideoClassifier, read: Callable[[], Iterable], path: Path) -> dict:
+    """The end of a row: the predictions for the clips that `read` gives, or the error, whatever it is."""
     try:
         return dict(predictions=[prediction._asdict() for prediction in classifier.predict(read())])
-    except video.VideoError as error:
-        return dict(error=str(error))
+    except Exception as error:  # one file must not end the run
+        return dict(error=video.explain(path, error))
 
 
-def _decode_ahead(pool, decode, names, count=2):
+def _decode_ahead(pool, decode, names, note, count=2):
     """Pairs of a name and the future of its clips, in order; those of `count` more names are being decoded."""
     waiting = deque()
     for name in names:
+        note(name)
         waiting.append((name, pool.submit(decode, name)))
         if len(waiting) > count:
             yield waiting.popleft()
@@ -76,34 +98,71 @@ def _decode_ahead(pool, decode, names, count=2):
 
 
 def write_rows(
-    folder: str | os.PathLike, out: str | os.PathLike, settings: dict, make: Callable[[list[str]], Iterator]
-) -> Iterator[Progress]:
+    folder: str | os.PathLike, out: str | os.PathLike, settings: dict, make: Callable[[list[str]], Iterator],
+    retry: bool = False,
+) -> Iterator[Progress]:  # fmt: skip
     """Add a row for every file below a folder that has none yet to the file `out`, which is for one run at a time.
 
     A row is a JSON object on a line: file, its path below the folder; the settings; and its end. Half a row, left by a
-    process that was killed while it wrote, is cut off and made again. Names that begin with a dot are passed over.
+    process that was killed while it wrote, is cut off and made again. `datasets.list_files` says which files count.
     `make` takes a list of names and gives pairs of a name and the end of its row, a dictionary, in any order.
+    With `retry`, rows with errors are taken out and made again.
 
-    Raises NotADirectoryError for what is no folder, ValueError if `out` holds something else than such rows or rows of other
-    settings, and OSError if it cannot be written; all rows before are there.
+    Raises NotADirectoryError for what is no folder, FileNotFoundError for one without files, BlockingIOError while another
+    run writes to `out`, ValueError if `out` holds something else than such rows or rows of other settings, and OSError if it
+    cannot be written; all rows before are there.
     """
     if not os.path.isdir(folder):
         raise NotADirectoryError(f"{folder} is no folder")
-    finished = _finished(out, settings)
-    files = (path for path in datasets.list_files(Path(folder)) if not (os.path.exists(out) and path.samefile(out)))
+    weights.check_writable(out)
+    own = {os.path.abspath(f"{out}{end}") for end in ("", ".lock", ".begun")}
+    files = [path for path in datasets.list_files(Path(folder)) if os.path.abspath(path) not in own]
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no file to classify")
     names = [path.relative_to(folder).as_posix() for path in files]
-    left = [name for name in names if name not in finished]
-    progress = Progress(len(names) - len(left), len(names), sum(finished.get(name, False) for name in names))
-    yield progress
-    with open(out, "a", encoding="utf-8") as rows, contextlib.closing(make(left)) as ends:
-        for name, end in ends:
-            rows.write(json.dumps(dict(file=name) | settings | end) + "\n")
-            rows.flush()
-            progress = Progress(progress.done + 1, progress.total, progress.failed + ("error" in end))
-            yield progress
+    with _alone(out):
+        finished = _finished(out, settings, retry)
+        left = [name for name in names if name not in finished]
+        progress = Progress(len(names) - len(left), len(names), sum(finished.get(name, False) for name in names))
+        yield progress
+        with open(out, "a", encoding="utf-8") as rows, contextlib.closing(make(left)) as ends:
+            for name, end in ends:
+                rows.write(json.dumps(dict(file=name) | settings | end) + "\n")
+                rows.flush()
+                failed = progress.failed + ("error" in end)
+                progress = progress._replace(done=progress.done + 1, failed=failed)
+                yield progress
 
 
-def _finished(out, settings):
+@contextlib.contextmanager
+def _alone(out):
+    """Let no other run write to `out` meanwhile. The system frees the lock of a run that is killed."""
+    lock = filelock.FileLock(f"{out}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise BlockingIOError(f"another run writes to {out}: wait for its end, or name another file") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows keeps a file that is open
+            os.remove(lock.lock_file)
+        lock.release()
+
+
+def _finished(out, settings, retry):
+    """The files that have a row, and whether it holds an error; with `retry` such rows are taken out."""
+    finished = _read_rows(out, settings)
+    if retry and any(finished.values()):
+        print(f"Trying {sum(finished.values()):,} files with errors again.", file=sys.stderr)
+        with open(out, encoding="utf-8") as rows, open(f"{out}.new", "w", encoding="utf-8") as kept:
+            kept.writelines(row for row in rows if "error" not in json.loads(row))
+        os.replace(f"{out}.new", out)
+        finished = {name: failed for name, failed in finished.items() if not failed}
+    return finished
+
+
+def _read_rows(out, settings):
     """The files that have a row, and whether it holds an error."""
     finished, size = {}, 0
     if not os.path.exists(out):

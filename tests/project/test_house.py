@@ -30,7 +30,7 @@ ABOVE = {"scale": {"scale"}, "lessons": {"lessons", "scale"}, "assets": {"assets
 UP = {("classify", "scale")}  # inside functions only: what --fast and --out ask for
 
 LINES = {"flat": 420, "lessons": 250, "assets": 250}  #: of a file
-TOGETHER = {"flat": 2600, "scale": 844}  #: of all files of a kind
+TOGETHER = {"flat": 3000, "scale": 920}  #: of all files of a kind
 
 
 def modules(root):
@@ -216,11 +216,11 @@ FAULTS = [
     ),
     ("check_sizes", "plots has 421 lines", {"plots": "x = 1\n" * 421}),
     ("check_sizes", "lessons.one has 251 lines", {"lessons/one": "x = 1\n" * 251}),
-    ("check_sizes", "scale files have 845 lines", {"scale/export": "x = 1\n" * 844}),
+    ("check_sizes", "scale files have 921 lines", {"scale/export": "x = 1\n" * 920}),
     (
         "check_sizes",
-        "flat files have 2601",
-        {name: "x = 1\n" * 370 for name in list(FLAT)[:7]} | {"classify": "x = 1\n" * 11},
+        "flat files have 3001",
+        {name: "x = 1\n" * 373 for name in list(FLAT)[:8]} | {"classify": "x = 1\n" * 17},
     ),
     ("check_sizes", "helpers/odds.py is not in the drawing", {"odds": "x = 1\n"}),
     ("check_notebooks", "01_one.ipynb: helpers.plots._style", {"notebook": "from helpers.plots import _style"}),

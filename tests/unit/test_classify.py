@@ -14,7 +14,7 @@ from torch import nn
 from torchvision.datasets.samplers import UniformClipSampler
 from torchvision.datasets.video_utils import VideoClips
 
-from helpers import classify, stickfigures, transforms, video, weights
+from helpers import classify, reader, stickfigures, transforms, video, weights
 
 CLIP = weights.ASSETS / "jumping_jacks.mp4"
 
@@ -305,8 +305,8 @@ def test_a_stream_gives_the_clips_of_its_starts(pretrained):
 
 
 def test_a_stream_is_classified_while_it_is_decoded(pretrained, film, monkeypatch):
-    decoded, picture = [], video._Reader.picture
-    monkeypatch.setattr(video._Reader, "picture", lambda reader: decoded.append(1) or picture(reader))
+    decoded, picture = [], reader.Reader.picture
+    monkeypatch.setattr(reader.Reader, "picture", lambda reader: decoded.append(1) or picture(reader))
     rows = classify.predict_stream(film, pretrained, step=4, device="cpu")
     next(rows)
     rows.close()

@@ -1,5 +1,7 @@
 """A folder for each class: what a scan finds, what it opens, how videos are split, and where a clip comes from."""
 
+import os
+import shutil
 from fractions import Fraction
 
 import av
@@ -10,6 +12,7 @@ from conftest import unprivileged, write_film, write_sound
 
 from helpers import datasets, transforms, video
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*passed over:helpers.video.VideoWarning")  # hidden files, told once
 TIMES = [Fraction(k, 30) for k in range(60)]
 
 
@@ -142,9 +145,9 @@ def test_training_clips_come_from_anywhere_and_from_one_place_in_all_frames(film
     clips = datasets.VideoFolder([datasets.Video(str(film), 1, 2.0)], frames=4, crop_size=56, train=True, seed=7)
     starts, frame = [], video.read_clip(film, frames=1)
 
-    def still(path, start, frames, fps):
+    def still(path, start, frames, fps, size):
         starts.append(start)
-        return frame.expand(frames, -1, -1, -1)  # so that only the crop could move
+        return transforms.resize(frame, size).expand(frames, -1, -1, -1)  # so that only the crop could move
 
     monkeypatch.setattr(datasets, "read_clip", still)
     crops = []
@@ -178,11 +181,11 @@ def test_damage_later_in_a_file_does_not_end_the_training(film, monkeypatch):
     clips = datasets.VideoFolder([datasets.Video(str(film), 0, 2.0)], frames=4, crop_size=56, train=True)
     middle, starts = datasets.middle_start(2.0, 4, 15.0), []
 
-    def damaged(path, start, frames, fps):
+    def damaged(path, start, frames, fps, size):
         starts.append(start)
         if start != middle:
             raise video.VideoError(path, "is damaged", "Name another")
-        return video.read_clip(path, start, frames, fps)
+        return video.read_clip(path, start, frames, fps, size)
 
     monkeypatch.setattr(datasets, "read_clip", damaged)
     clips[0]
@@ -194,3 +197,133 @@ def test_short_videos_hold_their_last_frame(tmp_path, train):
     short = write_film(tmp_path / "short.mp4", TIMES[:12])
     x, _ = datasets.VideoFolder([datasets.Video(str(short), 0, 0.4)], crop_size=56, train=train)[0]
     assert x.shape == (3, 16, 56, 56) and torch.equal(x[:, 8], x[:, 15]) and not torch.equal(x[:, 0], x[:, 15])
+
+
+def test_what_other_programs_leave_is_passed_over_and_told_once(folder):
+    for name in ("__MACOSX/wave", "wave/@eaDir"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "b.mp4").write_bytes(b"no video")
+    (folder / "wave" / "Thumbs.db").write_bytes(b"no video")
+    (folder / "wave" / "poster.jpg").write_bytes(b"a picture beside the videos")
+    with pytest.warns(
+        video.VideoWarning, match="passed over, as they are no videos: @eaDir, Thumbs.db, __MACOSX"
+    ) as told:
+        found = datasets.scan_folder(folder)
+    assert (
+        len(told) == 1 and found.classes == ("kick", "wave") and len(found.videos) == 4 and len(found.unreadable) == 3
+    )
+
+
+def test_links_are_followed_and_circles_are_not(folder, tmp_path):
+    try:
+        (folder / "jump").symlink_to(folder / "kick", target_is_directory=True)
+        (folder / "wave" / "linked.mp4").symlink_to(folder / "wave" / "b.mp4")
+        (folder / "wave" / "circle").symlink_to(folder, target_is_directory=True)
+        (folder / "wave" / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    except OSError:
+        pytest.skip("no links here")
+    found = datasets.scan_folder(folder)
+    assert found.classes == ("jump", "kick", "wave")
+    names = [os.path.relpath(video.path, folder).replace(os.sep, "/") for video in found.videos]
+    assert names[:4] == ["jump/c.avi", "jump/deeper/d.mov", "kick/c.avi", "kick/deeper/d.mov"]
+    assert names[4:] == ["wave/a.mkv", "wave/b.mp4", "wave/linked.mp4"]
+    assert any("gone.mp4: there is no such file" in problem for problem in found.unreadable)
+
+
+def test_any_error_of_a_file_is_a_sentence_with_its_name(folder, monkeypatch):
+    read = datasets.read_middle_clip
+
+    def broken(path, *arguments):
+        if path.name == "a.mkv":
+            raise OverflowError("too large")
+        return read(path, *arguments)
+
+    monkeypatch.setattr(datasets, "read_middle_clip", broken)
+    found = datasets.scan_folder(folder)
+    assert len(found.videos) == 3 and f"{folder / 'wave' / 'a.mkv'}: OverflowError: too large" in found.unreadable
+
+
+def test_frames_as_pictures_are_one_sentence(folder):
+    (folder / "jump" / "clip").mkdir(parents=True)
+    for k in range(3):
+        (folder / "jump" / "clip" / f"{k}.png").write_bytes(b"a picture")
+    advice = pytest.warns(video.VideoWarning, match=r"holds 3 pictures and no video. Make a video .*ffmpeg .*%01d.png")
+    with advice, pytest.raises(ValueError, match="no video in .* can be read for jump"):
+        datasets.scan_folder(folder)
+
+
+@pytest.fixture
+def split_home(tmp_path):
+    """Folders train, validation and test, with two classes in each."""
+    film = write_film(tmp_path / "film.mp4", TIMES).read_bytes()
+    for part, count in (("train", 3), ("validation", 2), ("test", 1)):
+        for name in ("kick", "wave"):
+            (tmp_path / "home" / part / name).mkdir(parents=True)
+            for k in range(count):
+                (tmp_path / "home" / part / name / f"{part}{k}.mp4").write_bytes(film)
+    return tmp_path / "home"
+
+
+def test_a_split_that_a_folder_holds_is_used(split_home):
+    assert list(datasets.split_folders(split_home)) == ["train", "val", "test"]
+    sets = datasets.find_sets(split_home)
+    assert sets.classes == ("kick", "wave")
+    for videos, part, count in ((sets.train, "train", 6), (sets.val, "validation", 4), (sets.test, "test", 2)):
+        assert len(videos) == count and all(part in os.path.basename(video.path) for video in videos)
+    shutil.rmtree(split_home / "test")
+    (split_home / "notes").mkdir()
+    sets = datasets.find_sets(split_home)
+    assert (len(sets.train), len(sets.val), len(sets.test)) == (6, 4, 4)
+    shutil.rmtree(split_home / "validation" / "kick")
+    with pytest.raises(ValueError, match="validation holds 1 folders|has other classes"):
+        datasets.find_sets(split_home)
+
+
+def test_classes_that_are_called_train_and_test_are_classes(split_home):
+    for part in ("train", "validation", "test"):
+        for path in list((split_home / part).rglob("*.mp4")):
+            path.rename(split_home / part / f"{path.parent.name}_{path.name}")
+        for name in ("kick", "wave"):
+            (split_home / part / name).rmdir()
+    assert datasets.split_folders(split_home) == {}
+    assert datasets.find_sets(split_home).classes == ("test", "train", "validation")
+
+
+def test_a_class_that_cannot_be_split_is_named(folder):
+    shutil.rmtree(folder / "kick" / "deeper")
+    with pytest.raises(ValueError, match="too few videos to set some aside: kick has a single group. Add a video"):
+        datasets.find_sets(folder)
+
+
+class Renamed(torch.utils.data.Dataset):
+    """A wrapper of a reader's own, which calls what it holds as it likes, and holds itself, too."""
+
+    def __init__(self, *parts):
+        self.parts, self.itself = list(parts), self
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.parts[0][index]
+
+
+def test_the_epoch_reaches_a_data_set_in_any_wrapper(film):
+    clips = datasets.VideoFolder([datasets.Video(str(film), 1, 2.0)], 4, crop_size=56, train=True)
+    subset = torch.utils.data.Subset(torch.utils.data.ConcatDataset([clips, clips]), [0])
+    for epoch, wrapper in enumerate((clips, subset, Renamed(subset)), start=3):
+        datasets.set_epoch(wrapper, epoch)
+        assert clips.epoch == epoch
+
+
+def test_workers_need_shared_memory(monkeypatch, capsys):
+    usage = type("Usage", (), {"free": 64 * 2**20})
+    monkeypatch.setattr(datasets.os.path, "isdir", lambda path: path == "/dev/shm")
+    monkeypatch.setattr(datasets.shutil, "disk_usage", lambda path: usage)
+    clips = [(torch.zeros(3, 16, 112, 112), 0)] * 8
+    assert datasets.affordable_workers(clips, 8, workers=2) == 0
+    said = capsys.readouterr().err
+    assert "2 workers need 96 MB of shared memory, and /dev/shm has 67 MB free. Going on without workers" in said
+    assert datasets.affordable_workers(clips, 1, workers=2) == 2 and datasets.affordable_workers(clips, 8, 0) == 0
+    usage.free = 2**31
+    assert datasets.affordable_workers(clips, 8, workers=2) == 2 and capsys.readouterr().err == ""

@@ -2,13 +2,16 @@
 
 import json
 import os
-import signal
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
-from conftest import write_film
+from conftest import ROOT, write_film
+from PIL import Image
 
 from helpers import classify, video, weights
 from helpers.scale import folder as folder_job
@@ -26,14 +29,14 @@ def fill(folder, out, **other):
 
 
 def rows(out):
-    return [json.loads(line) for line in out.read_text().splitlines()]
+    return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture
 def folder(tmp_path):
     home = tmp_path / "in"
     (home / "b" / "deep").mkdir(parents=True)
-    for name, length in (("c", 3), ("a", 1), ("b/z", 2), ("b/deep/y", 0), (".hidden", 9)):
+    for name, length in (("c", 3), ("a", 1), ("b/z", 2), ("b/deep/y", 0)):
         (home / name).write_bytes(b"x" * length)
     return home
 
@@ -47,19 +50,24 @@ def test_every_file_has_a_row_in_order(folder, tmp_path):
         dict(file="c", how=1, length=3),
     ]
     assert progress == [(0, 4, 0), (1, 4, 0), (2, 4, 1), (3, 4, 1), (4, 4, 1)]
-    assert str(progress[0]) == "0 of 4" and str(progress[-1]) == "4 of 4, 1 could not be read"
+    assert (
+        str(progress[0]) == "0 of 4"
+        and str(progress[-1]) == "4 of 4, 1 could not be classified; --retry tries them again"
+    )
 
 
 def test_what_is_done_is_not_done_again(folder, tmp_path):
     out = tmp_path / "out"
     fill(folder, out)
-    before = out.read_text()
+    before = out.read_text(encoding="utf-8")
     (progress,) = fill(folder, out)
-    assert progress == (4, 4, 1) and out.read_text() == before  # the error of the earlier run is not forgotten
+    assert (
+        progress == (4, 4, 1) and out.read_text(encoding="utf-8") == before
+    )  # the error of the earlier run is not forgotten
     (folder / "bb").write_bytes(b"xx")
     first, last = fill(folder, out)
     assert (first.done, first.total, last.done, last.failed) == (4, 5, 5, 1)
-    assert out.read_text() == before + '{"file": "bb", "how": 1, "length": 2}\n'
+    assert out.read_text(encoding="utf-8") == before + '{"file": "bb", "how": 1, "length": 2}\n'
 
 
 @pytest.mark.parametrize("cut", [1, 5, 12, 30, -1])
@@ -159,19 +167,22 @@ def test_the_command_goes_on_after_it_was_killed(clips, tmp_path):
         run = subprocess.Popen([*command, str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while run.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < rows_before_the_end):
             time.sleep(0.005)
-        run.send_signal(signal.SIGKILL)
+        run.kill()
         run.wait()
     assert 4 <= len(rows(out)) < 16  # half a row would not be JSON, and is not likely
     assert subprocess.run([*command, str(out)], capture_output=True).returncode == 0
-    assert out.read_bytes() == calm.read_bytes()
+    assert sorted(rows(out), key=str) == rows(calm)  # what was being read when it was killed comes last
+    assert not list(tmp_path.glob("*.lock")) and not list(tmp_path.glob("*.begun"))
 
 
 def test_the_command_tells_what_is_wrong(clips, tmp_path, capsys):
     out = str(tmp_path / "out.jsonl")
     assert classify.main([str(clips), "--clips", "1", "--out", out]) == 1
-    assert capsys.readouterr().err == "6 of 6, 2 could not be read\n"  # no bar where there is no terminal
+    assert (
+        capsys.readouterr().err == "6 of 6, 2 could not be classified; --retry tries them again\n"
+    )  # no bar where there is no terminal
     assert classify.main([str(clips), "--clips", "1", "--out", out]) == 1  # nothing left to do, and two still unread
-    assert capsys.readouterr().err == "6 of 6, 2 could not be read\n"
+    assert capsys.readouterr().err == "6 of 6, 2 could not be classified; --retry tries them again\n"
     for other in (["--clips", "2"], ["--clips", "1", "--precision", "bfloat16"]):
         assert classify.main([str(clips), *other, "--out", out]) == 2
         assert "name another file" in capsys.readouterr().err
@@ -180,3 +191,122 @@ def test_the_command_tells_what_is_wrong(clips, tmp_path, capsys):
     with pytest.raises(SystemExit):
         classify.main([str(clips), str(clips), "--out", out])
     assert "--out goes with one folder" in capsys.readouterr().err
+
+
+def test_any_error_of_a_file_is_a_row(clips, tmp_path, monkeypatch):
+    read = classify.VideoClassifier.read
+
+    def broken(self, path):
+        if path.name == "2.mp4":
+            raise ZeroDivisionError("a fault of ours")
+        return read(self, path)
+
+    monkeypatch.setattr(classify.VideoClassifier, "read", broken)
+    out = tmp_path / "out"
+    assert classify.main([str(clips), "--clips", "1", "--device", "cpu", "--out", str(out)]) == 1
+    errors = {row["file"]: row["error"] for row in rows(out) if "error" in row}
+    assert (
+        len(rows(out)) == 6
+        and errors["some/2.mp4"] == f"{clips / 'some' / '2.mp4'}: ZeroDivisionError: a fault of ours"
+    )
+
+
+def test_rows_with_errors_are_tried_again_when_asked(clips, tmp_path, capsys):
+    home, out = tmp_path / "in", tmp_path / "out"
+    home.mkdir()
+    for name in ("1.mp4", "notes.txt"):
+        (home / name).write_bytes((clips / name).read_bytes())
+    command = [str(home), "--clips", "1", "--device", "cpu", "--out", str(out)]
+    assert classify.main(command) == 1
+    (home / "notes.txt").write_bytes((home / "1.mp4").read_bytes())  # mended
+    assert classify.main(command) == 1 and "1 could not be classified; --retry" in capsys.readouterr().err
+    assert classify.main([*command, "--retry"]) == 0
+    assert capsys.readouterr().err == "Trying 1 files with errors again.\n2 of 2\n"
+    assert [("error" in row, row["file"]) for row in rows(out)] == [(False, "1.mp4"), (False, "notes.txt")]
+    with pytest.raises(SystemExit):
+        classify.main([str(home), "--retry"])
+    assert "--retry goes with --out" in capsys.readouterr().err
+
+
+def test_two_runs_do_not_write_to_one_file(folder, tmp_path):
+    out = tmp_path / "out"
+    settings = dict(how=1)
+    run = folder_job.write_rows(folder, out, settings, lambda names: ((name, {}) for name in names))
+    next(run)
+    with pytest.raises(BlockingIOError, match="another run writes to .*out: wait for its end, or name another file"):
+        next(folder_job.write_rows(folder, out, settings, lambda names: iter(())))
+    run.close()
+    assert len(fill(folder, out)) == 5 and not list(tmp_path.glob("*.lock"))
+
+
+def test_a_run_that_was_killed_leaves_no_lock(folder, tmp_path):
+    code = (
+        "import os, sys; from helpers.scale import folder\n"
+        "next(folder.write_rows(sys.argv[1], sys.argv[2], dict(how=1), lambda names: iter(())))\n"
+        "assert os.path.exists(sys.argv[2] + '.lock'); os._exit(1)"
+    )
+    out = tmp_path / "out"
+    assert subprocess.run([sys.executable, "-c", code, str(folder), str(out)], cwd=ROOT).returncode == 1
+    assert len(fill(folder, out)) == 5
+
+
+KILLS = """
+import os, sys
+from helpers import classify, weights
+from helpers.scale import folder
+
+def read(self, path):
+    if path.name == "b.mp4":
+        os._exit(9)  # as a decoder that crashes, or a system without memory
+    return iter([])
+
+classify.VideoClassifier.read = read
+classify.VideoClassifier.predict = lambda self, clips: []
+for _ in folder.classify_folder(sys.argv[1], sys.argv[2], weights.load(), device="cpu"):
+    pass
+"""
+
+
+def test_a_file_that_kills_the_process_does_so_twice_and_no_more(tmp_path):
+    home, out = tmp_path / "in", tmp_path / "out"
+    home.mkdir()
+    for name in "abcdef":
+        (home / f"{name}.mp4").write_bytes(b"x")
+    run = [sys.executable, "-c", KILLS, str(home), str(out)]
+    codes = [subprocess.run(run, cwd=ROOT).returncode for _ in range(3)]
+    assert codes == [9, 9, 0]
+    assert {row["file"] for row in rows(out)} == {f"{name}.mp4" for name in "abcdef"}
+    (error,) = (row["error"] for row in rows(out) if "error" in row)
+    assert error == f"{home / 'b.mp4'}: twice the run was killed while it read this file"
+    assert not list(tmp_path.glob("out.*"))
+
+
+def test_what_cannot_be_written_is_said_before_the_first_video(clips, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(classify.VideoClassifier, "read", None)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty").mkdir()
+    for home, out, says in (
+        (clips, tmp_path / "no" / "out", "there is no folder"),
+        (clips, tmp_path / "folder", "is a folder: name a file in it"),
+        (tmp_path / "empty", tmp_path / "out", "empty holds no file to classify"),
+    ):
+        assert classify.main([str(home), "--out", str(out)]) == 2
+        assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("always::helpers.video.VideoWarning")
+def test_a_folder_of_frames_gets_the_command_that_makes_a_video(tmp_path, capsys):
+    for clip in ("one", "two"):
+        (tmp_path / "in" / clip).mkdir(parents=True)
+        for k in range(1, 4):
+            Image.new("RGB", (33, 20)).save(tmp_path / "in" / clip / f"img_{k:05}.jpg")
+    assert classify.main([str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 2 and "holds 3 pictures and no video, and so do 1 other folders" in said
+    command = re.search(r"ffmpeg .*", said)[0]
+    assert f'-start_number 1 -i "{tmp_path / "in" / "one" / "img_%05d.jpg"}"' in command
+    if shutil.which("ffmpeg"):
+        subprocess.run(shlex.split(command), check=True, capture_output=True)
+        info = video.probe(tmp_path / "in" / "one.mp4")
+        assert (info.width, info.height, info.fps) == (32, 20, 25) and info.seconds == pytest.approx(0.12)
