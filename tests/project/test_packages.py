@@ -1,6 +1,10 @@
-"""The three lists of packages say the same, and name no place to take them from."""
+"""The three lists of packages say the same, name no place to take them from, and hold all that is imported."""
 
+import ast
+import importlib.metadata
+import json
 import re
+import sys
 import tomllib
 
 import pytest
@@ -83,6 +87,60 @@ def test_conda_brings_python_and_takes_the_rest_from_the_two_lists():
     assert sorted(entry.split()[0] for entry in plain) == ["pip", "python"]
     python = next(entry for entry in plain if entry.startswith("python"))
     assert SpecifierSet(python.removeprefix("python ")) == SpecifierSet(PROJECT["requires-python"])
+
+
+OWN = {"helpers", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+NAMES = importlib.metadata.packages_distributions()  # what is imported as cv2 is opencv-python-headless
+ASK = ("importorskip", "import_module", "_package")  # functions that take the name of a module
+
+
+def code(folder):
+    """The files of a folder and the notebooks in it as Python: pairs of a path and a source."""
+    for path in sorted(folder.rglob("*.py")):
+        yield path, path.read_text(encoding="utf-8")
+    for path in sorted(folder.rglob("*.ipynb")):
+        if ".ipynb_checkpoints" not in path.parts:
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            yield path, "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+def imported(source):
+    """The names of all modules that a source imports, in functions, too, and of those that it asks for."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in ASK:
+            yield from (word.value for word in node.args[:1] if isinstance(word, ast.Constant))
+
+
+def undeclared(source, extras=()):
+    """The packages that a source imports and neither the dependencies nor these extras name."""
+    lines = PROJECT["dependencies"] + [line for extra in extras for line in OPTIONAL[extra]]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    names = {name.partition(".")[0] for name in imported(source)} - set(sys.stdlib_module_names) - OWN
+    return {name for name in names if not declared & set(map(canonicalize_name, NAMES.get(name, [name])))}
+
+
+FOLDERS = {"helpers": (), "notebooks": (), "img": (), "book": ["book"], "tests": list(OPTIONAL)}
+MORE = {"cluster.py": ["cluster"], "export.py": ["export"]}  # which say so where an extra is missing
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_all_that_is_imported_is_in_the_list(folder):
+    files = list(code(ROOT / folder))
+    assert files
+    for path, source in files:
+        assert not undeclared(source, MORE.get(path.name, FOLDERS[folder])), path
+
+
+def test_what_is_not_in_the_list_is_seen():
+    source = "import os.path, numpy\nfrom PIL import Image\nfrom .x import y\nimport conftest, helpers.video\n"
+    assert undeclared(source) == set()
+    assert undeclared(source + "def f():\n    import pandas.io\n    from yaml import load\n") == {"pandas", "yaml"}
+    assert undeclared("pytest.importorskip('ray.data'); _package('onnx')", ["test"]) == {"ray", "onnx"}
+    assert undeclared("import yaml, ray", ["test", "cluster"]) == set()
 
 
 def test_workflow_tries_the_oldest_and_the_newest_python():
