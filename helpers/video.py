@@ -27,7 +27,7 @@ __all__ = ["Size", "VideoError", "VideoInfo", "VideoWarning", "explain", "middle
 def explain(path: Path, error: Exception) -> str:
     """One sentence about any error that a file gave, so that the other files can go on: it names the file."""
     kind = type(error).__name__
-    return str(error) if isinstance(error, VideoError) else f"{os.fspath(path)}: {kind}: {error or 'without a message'}"
+    return str(error) if isinstance(error, VideoError) else f"{os.fspath(path)}: {kind}: {str(error) or 'no message'}"
 
 
 def probe(path: Path) -> VideoInfo:

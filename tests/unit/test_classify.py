@@ -1,11 +1,14 @@
 """From a file to predictions, in Python and as a command; bad files are named and the others done."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 import threading
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -368,3 +371,109 @@ def test_the_command_prints_a_timeline(pretrained, tmp_path, capsys):
     assert segments[0]["label"] == "wave" and segments[0]["start"] == 0
     assert segments[-1]["end"] == pytest.approx(4.0) and "is not a video" in bad["error"]
     assert all(a["end"] == b["start"] for a, b in zip(segments, segments[1:]))
+
+
+def test_names_that_look_like_options_and_patterns_are_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("-Xz3.mp4", "b[1].mp4", "c.mp4"):
+        (tmp_path / name).write_bytes(CLIP.read_bytes())
+    command = ["--clips", "1", "--json"]
+    asked = {
+        ("-Xz3.mp4", "c.mp4"): ["./-Xz3.mp4", "c.mp4"],
+        ("--", "-Xz3.mp4"): ["./-Xz3.mp4"],
+        ("*.mp4",): ["-Xz3.mp4", "b[1].mp4", "c.mp4"],
+        ("b[1].mp4",): ["b[1].mp4"],
+    }
+    for names, expected in asked.items():
+        assert classify.main([*command, *names]) == 0
+        files = [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()]
+        assert [file.replace(os.sep, "/") for file in files] == expected
+    assert classify.main(["*.avi"]) == 1 and "*.avi: there is no such file" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        classify.main(["--help"])
+    assert "may begin with -, and may be a pattern such as *.mp4" in " ".join(capsys.readouterr().out.split())
+
+
+def test_any_error_of_a_file_leaves_the_others_alone(monkeypatch, tmp_path, capsys):
+    read = classify.VideoClassifier.read
+
+    def broken(self, path):
+        if path.endswith("bad.mp4"):
+            raise ZeroDivisionError
+        return read(self, path)
+
+    monkeypatch.setattr(classify.VideoClassifier, "read", broken)
+    assert classify.main(["--clips", "1", "bad.mp4", str(CLIP)]) == 1
+    out, err = capsys.readouterr()
+    assert "bad.mp4: ZeroDivisionError: no message" in err and "jumping jacks" in out
+
+
+@pytest.mark.filterwarnings("default::helpers.video.VideoWarning")
+def test_what_is_said_about_a_file_is_one_sentence(tmp_path, capsys):
+    joined = tmp_path / "joined.ts"
+    video.write_video(joined, np.stack([numbered_frame(k) for k in range(30)]))
+    joined.write_bytes(joined.read_bytes() * 2)
+    assert classify.main(["--clips", "2", str(joined)]) == 0
+    sentence = "its clock starts again or jumps. It is read as one video without a gap, as ffmpeg does."
+    assert capsys.readouterr().err == f"{joined}: {sentence}\n"
+
+
+def test_clips_of_several_lengths_are_refused(pretrained):
+    clips = [torch.zeros(frames, 64, 64, 3, dtype=torch.uint8) for frames in (16, 8)]
+    with pytest.raises(ValueError, match=r"clips have one shape: this one is \(3, 8, 112, 112\), the first is \(3, 16"):
+        list(classify.predict_clips(pretrained, clips, device="cpu"))
+
+
+def test_another_preprocessing_gets_frames_as_they_are(pretrained, film):
+    shapes = []
+
+    def preprocess(frames):
+        shapes.append(tuple(frames.shape))
+        return transforms.preprocess(frames)
+
+    other = dataclasses.replace(pretrained, preprocess=preprocess)
+    expected, predictions = (classify.predict_video(film, each, clips=1, device="cpu") for each in (pretrained, other))
+    assert shapes == [(16, 64, 96, 3)] and predictions == expected
+
+
+PEAK = """
+import resource, sys, torch
+from helpers import classify
+torch.set_num_threads(2)
+code = classify.main(sys.argv[1:])
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def write_gradient(path, height, width):
+    """Two seconds of a still picture, encoded quickly."""
+    picture = np.repeat(np.linspace(0, 255, width).astype(np.uint8)[None], height, 0)[..., None].repeat(3, 2)
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=15, options={"preset": "ultrafast"})
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        for k in range(30):
+            frame.pts, frame.time_base = k, Fraction(1, 15)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_picture(tmp_path):
+    if not sys.platform.startswith("linux"):
+        pytest.skip("peak memory is in other units there")
+    for name, height, width in (("small", 240, 320), ("large", 2160, 3840)):
+        (tmp_path / name).mkdir()
+        write_gradient(tmp_path / name / "a.mp4", height, width)
+        for copy in "bcd":
+            os.link(tmp_path / name / "a.mp4", tmp_path / name / f"{copy}.mp4")
+
+    def peak(*arguments):
+        command = [sys.executable, "-c", PEAK, "--device", "cpu", "--clips", "2", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+        return int(done.stdout.split("peak")[1])
+
+    small, large = (peak(tmp_path / name / "a.mp4") for name in ("small", "large"))
+    assert large - small < 300
+    small, large = (peak(tmp_path / name, "--out", tmp_path / f"{name}.jsonl") for name in ("small", "large"))
+    assert large - small < 600

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import av
 import pytest
@@ -45,6 +47,7 @@ def test_two_classes_are_learnt_saved_and_recognised(folder, tmp_path, capsys):
     assert training.main([str(folder), "--out", str(out), *options]) == 0
     printed, problems = capsys.readouterr()
     assert problems.count("skipped:") == 1 and "letter.mp4: is not a video" in problems
+    assert "1 files skipped." in problems
     assert "16 videos of 8 groups in 2 classes to train on, 8 to test with." in printed
     accuracy = float(re.search(r"([\d.]+)% of 8 videos correct\. Saved as", printed)[1])
     assert accuracy >= 75
@@ -75,6 +78,14 @@ def test_a_folder_of_its_own_to_test_with(folder, tmp_path, capsys):
     ]
     assert training.main(arguments) == 0
     assert "24 videos of 12 groups in 2 classes to train on, 4 to test with." in capsys.readouterr().out
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copytree(folder, home / "train")
+    shutil.copytree(other, home / "val")
+    assert training.main([str(home), "--out", str(tmp_path / "split.pt"), *SMALL, "--balance", "--no-flip"]) == 0
+    printed = capsys.readouterr().out
+    assert "is split into folders already; they are used as they are." in printed
+    assert "24 videos of 12 groups in 2 classes to train on, 4 to test with." in printed
     (other / "bow").rename(other / "clap")
     assert training.main(arguments) == 2
     assert "has other classes: arm circles, clap, not arm circles, bow" in capsys.readouterr().err
@@ -103,6 +114,37 @@ def test_what_cannot_be_done_is_said(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(training, "train", interrupted)
     assert training.main([str(folder), *out]) == 130
     assert "The same command goes on" in capsys.readouterr().err
+
+
+def test_the_output_and_the_options_are_checked_before_the_first_video(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(av, "open", None)
+    (tmp_path / "folder").mkdir()
+    for out, says in (
+        (tmp_path / "folder", "is a folder: name a file"),
+        (tmp_path / "no" / "a.pt", "there is no folder"),
+    ):
+        assert training.main([str(folder), "--out", str(out), *SMALL]) == 2
+        assert says in capsys.readouterr().err
+    for wrong, says in (
+        (["--test-fraction", "25"], "25 is no part of a class; for a quarter write 0.25"),
+        (["--device", "meta"], "meta cannot be used here"),
+        (["--batch-size", "0"], "0 is less than 1"),
+    ):
+        with pytest.raises(SystemExit) as raised:
+            training.main([str(folder), "--out", str(tmp_path / "a.pt"), *wrong])
+        assert raised.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_class_names_that_the_terminal_cannot_show_do_no_harm():
+    code = (
+        "import sys; from helpers import training\n"
+        "training._fine_tune_folder = lambda *_: print('jump\u00e9 \u65e5')\n"
+        "sys.exit(training.main(['.', '--device', 'cpu', '--out', sys.argv[1]]))"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", code, os.path.join(tempfile.gettempdir(), "a.pt")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0 and done.stdout == "jump\\xe9 \\u65e5\n"
 
 
 class _Opened:

@@ -98,7 +98,9 @@ def test_every_part_of_joined_recordings_is_classified(tmp_path):
 
 @pytest.mark.parametrize("name, codec", [("a.m1v", "mpeg1video"), ("a.m2v", "mpeg2video"), ("a.h264", "libx264")])
 def test_the_length_of_a_bare_stream_is_counted_not_guessed(tmp_path, name, codec):
-    path = write_film(tmp_path / name, [Fraction(k, 25) for k in range(100)], codec, {"b": "900000"}, Fraction(1, 25), 25)
+    path = write_film(
+        tmp_path / name, [Fraction(k, 25) for k in range(100)], codec, {"b": "900000"}, Fraction(1, 25), 25
+    )
     assert video.probe(path).seconds == pytest.approx(4, abs=0.1)
     assert len(list(video.stream_clips(path, 25, 25))) == 4
 
@@ -206,7 +208,9 @@ def test_size_and_rate_are_those_that_a_player_shows(tmp_path):
 def test_a_format_that_cannot_be_decoded_is_not_called_damage(tmp_path):
     path = write_film(tmp_path / "a.mp4", EVEN)
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
-    with pytest.raises(video.VideoError, match=r"a.mp4: is in a format \(zzzz\) that FFmpeg cannot decode here. Convert it"):
+    with pytest.raises(
+        video.VideoError, match=r"a.mp4: is in a format \(zzzz\) that FFmpeg cannot decode here. Convert it"
+    ):
         video.probe(path)
     pictures = [Image.fromarray(numbered_frame(k)) for k in range(5)]
     pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:])

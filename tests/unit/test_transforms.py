@@ -50,3 +50,12 @@ def test_half_of_the_clips_are_flipped_each_as_a_whole():
     flipped = [transforms.random_horizontal_flip(clip, np.random.default_rng(k)) for k in range(200)]
     assert all(torch.equal(x, clip) or torch.equal(x, clip.flip(3)) for x in flipped)
     assert 70 < sum(torch.equal(x, clip) for x in flipped) < 130
+
+
+def test_frames_of_another_kind_are_refused():
+    frames = torch.zeros(4, 32, 32, 3, dtype=torch.uint8)
+    with pytest.raises(TypeError, match=r"frames are uint8, 0 to 255, not torch.float32. From 0 to 1: \(255"):
+        transforms.preprocess(frames.float())
+    for wrong in (frames[0], frames.permute(0, 3, 1, 2)):
+        with pytest.raises(ValueError, match=r"frames are \(T, H, W, 3\), not"):
+            transforms.preprocess(wrong)

@@ -6,11 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, unprivileged
 from torch import nn
 from torch.utils.data import Subset
 from torchvision.models import video as reference
@@ -357,3 +358,24 @@ def test_a_file_that_holds_something_else_is_named(tmp_path):
 def test_a_file_cannot_be_written_where_there_is_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="cannot be written"):
         weights.save(tmp_path / "nowhere" / "mine.pt", weights.load())
+
+
+def test_whether_a_file_can_be_written_is_known_before(tmp_path):
+    (tmp_path / "there.pt").write_bytes(b"earlier")
+    weights.check_writable(tmp_path / "new.pt")
+    weights.check_writable(tmp_path / "there.pt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["there.pt"]
+    with pytest.raises(IsADirectoryError, match="is a folder: name a file in it"):
+        weights.check_writable(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere for new.pt: make it first"):
+        weights.check_writable(tmp_path / "nowhere" / "new.pt")
+    for folder in tmp_path.parents:
+        if folder == Path(tempfile.gettempdir()).resolve():
+            break
+        folder.chmod(0o755)  # the tests' own folders are private to their user
+    tmp_path.chmod(0o555)
+    try:
+        with unprivileged(), pytest.raises(PermissionError, match="may not be written by you: name a file in another"):
+            weights.check_writable(tmp_path / "new.pt")
+    finally:
+        tmp_path.chmod(0o755)
