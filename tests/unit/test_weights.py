@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import pytest
 import torch
