@@ -27,6 +27,7 @@ Path = str | os.PathLike[str]
 Size = tuple[int, int] | None  # (height, width); see `read_clip`
 Convert = Callable[[av.VideoFrame | None, Callable[[], np.ndarray]], np.ndarray]  # see `read_clips`
 
+UNSPECIFIED = 2  # of colors, in ITU-T H.273
 _OPTIONS = {"timeout": 30.0}  # seconds for any one step, so that nothing hangs for ever
 if int(av.__version__.split(".")[0]) < 19:  # before version 19 PyAV fails at a title that is not UTF-8
     _OPTIONS["metadata_errors"] = "replace"
@@ -320,7 +321,16 @@ class Reader:
         """The frame shown (H, W, 3), turned as the file asks, of the size of the first one."""
         mirrored, quarters = self.shown.turn
         width, height = self.size[::-1] if quarters % 2 else self.size
-        pixels = self.shown.picture.to_ndarray(format="rgb24", threads=1, width=width, height=height)
+        make = partial(self.shown.picture.to_ndarray, format="rgb24", threads=1, width=width, height=height)
+        try:
+            pixels = make()
+        except av.FFmpegError:  # colors that no standard knows: then they are what they are where a file says nothing
+            for name in ("colorspace", "color_primaries", "color_trc"):
+                setattr(self.shown.picture, name, UNSPECIFIED)
+            try:
+                pixels = make()
+            except av.FFmpegError as error:
+                raise self._damaged(error) from None
         return np.rot90(pixels[:, ::-1] if mirrored else pixels, quarters)
 
 

@@ -12,7 +12,7 @@ import torch
 from conftest import numbered_frame, read_number, write_film
 from PIL import Image
 
-from helpers import classify, transforms, video, weights
+from helpers import classify, reader, transforms, video, weights
 from helpers.stickfigures import scene
 
 EVEN = [Fraction(k, 30) for k in range(60)]
@@ -218,6 +218,19 @@ def test_a_format_that_cannot_be_decoded_is_not_called_damage(tmp_path):
         assert len(video.read_clip(tmp_path / "a.webp", frames=2)) == 2
     except video.VideoError as error:
         assert "is in a format (webp) that FFmpeg cannot decode here" in str(error)
+
+
+def test_colors_that_no_standard_knows_do_no_harm(film, monkeypatch):
+    expected, decode = video.read_clip(film), reader.Reader._decode
+
+    def strange(self):
+        frame = decode(self)
+        if frame is not None:
+            frame.picture.colorspace, frame.picture.color_primaries, frame.picture.color_trc = 65, 31, 243
+        return frame
+
+    monkeypatch.setattr(reader.Reader, "_decode", strange)
+    assert torch.equal(video.read_clip(film), expected)
 
 
 @pytest.mark.parametrize("address", ["https://example.org/a.mp4", "rtsp://camera/1", "http://127.0.0.1:1/a.mp4"])

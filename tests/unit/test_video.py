@@ -396,6 +396,9 @@ def survive(folder, seeds):
         write_film(folder / "a.mkv", UNEVEN, options=GOP),
         write_film(folder / "a.avi", EVEN, codec="mpeg4", time_base=Fraction(1, 30)),
         write_film(folder / "a.ts", EVEN, options=GOP),
+        write_film(folder / "a.mpg", EVEN, codec="mpeg2video", time_base=Fraction(1, 30)),
+        write_film(folder / "a.flv", EVEN, options=GOP),
+        write_film(folder / "a.m1v", EVEN, codec="mpeg1video", time_base=Fraction(1, 30)),
     ]
     read = refused = 0
     for seed in seeds:
