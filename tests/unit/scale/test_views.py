@@ -65,8 +65,8 @@ def test_gradients_in_bfloat16_are_right_even_over_two_frames(frames):
 @pytest.mark.parametrize("name, swapped, left", [("r2plus1d_18", 37, 0), ("r3d_18", 3, 17), ("mc3_18", 15, 5)])
 def test_a_network_keeps_its_parameters_and_computes_the_same(name, swapped, left):
     torch.manual_seed(0)
-    network = NETWORKS[name](7, 8)
-    plain = copy.deepcopy(network).double().eval()
+    network = NETWORKS[name](7, 8).double()  # in float32 a ReLU near 0 may be open on one side only, on some processors
+    plain = copy.deepcopy(network).eval()
     before = dict(network.named_parameters())
     assert inference.conv3d_as_conv2d(network) is network
     counts = [
@@ -76,13 +76,13 @@ def test_a_network_keeps_its_parameters_and_computes_the_same(name, swapped, lef
     assert list(network.state_dict()) == list(plain.state_dict())
     assert all(parameter is before[key] for key, parameter in network.named_parameters())
     # In eval mode: the statistics of so small a batch would enlarge rounding errors.
-    x = torch.randn(2, 3, 8, 32, 32)
+    x = torch.randn(2, 3, 8, 32, 32, dtype=torch.float64)
     network.eval()(x).square().mean().backward()
-    expected = plain(x.double())
+    expected = plain(x)
     expected.square().mean().backward()
-    assert close(network(x), expected, 1e-5)
+    assert close(network(x), expected, 1e-12)
     for key, parameter in plain.named_parameters():
-        assert close(before[key].grad, parameter.grad, 1e-4), key
+        assert close(before[key].grad, parameter.grad, 1e-9), key
 
 
 @pytest.mark.parametrize(
