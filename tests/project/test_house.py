@@ -159,11 +159,46 @@ def check_notebooks(root):
     assert not private, "\n".join(private)
 
 
+UNMENDED = "test_lab test_classify test_datasets test_fine_tuning test_training test_video".split()
+
+
+def check_elsewhere(root):
+    """Nothing that only works where it was written: Windows has another encoding, another separator and no SIGKILL."""
+    wrong = []
+    for folder in ("helpers", "tests", "img", "book"):
+        for path in sorted((root / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if path.stem not in UNMENDED and (problem := only_here(node)):
+                    wrong.append(f"{path.relative_to(root).as_posix()}, line {node.lineno}: {problem}")
+    assert not wrong, "\n".join(wrong)
+
+
+def only_here(node):
+    """What is wrong with a part of a syntax tree on other systems; None if nothing."""
+    if isinstance(node, ast.Call):
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        mode = next((word.value for word in node.args[1:2] if isinstance(word, ast.Constant)), "r")
+        text = isinstance(node.func, ast.Name) and name == "open" and "b" not in str(mode)
+        if (text or name in ("read_text", "write_text")) and "encoding" not in {word.arg for word in node.keywords}:
+            return f"{name} needs encoding="
+    elif isinstance(node, ast.Attribute) and node.attr == "SIGKILL":
+        return "call kill() of the process"
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and "/" in map(constant, (node.left, node.right)):
+        return "join paths with Path, or add os.sep"
+    return None
+
+
+def constant(node):
+    return node.value if isinstance(node, ast.Constant) else None
+
+
 def is_private(name):
     return name.startswith("_") and not name.startswith("__")
 
 
-CHECKS = {check.__name__: check for check in (check_arrows, check_circles, check_sizes, check_notebooks)}
+CHECKS = {
+    check.__name__: check for check in (check_arrows, check_circles, check_sizes, check_notebooks, check_elsewhere)
+}
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -223,6 +258,10 @@ FAULTS = [
         {name: "x = 1\n" * 373 for name in list(FLAT)[:8]} | {"classify": "x = 1\n" * 17},
     ),
     ("check_sizes", "helpers/odds.py is not in the drawing", {"odds": "x = 1\n"}),
+    ("check_elsewhere", "helpers/plots.py, line 1: open needs encoding=", {"plots": "open('a', 'w')\n"}),
+    ("check_elsewhere", "line 2: read_text needs", {"plots": "open('a', 'rb')\npath.read_text()\n"}),
+    ("check_elsewhere", "plots.py, line 1: call kill()", {"plots": "os.kill(1, signal.SIGKILL)\n"}),
+    ("check_elsewhere", "plots.py, line 1: join paths", {"plots": "str(folder) + '/'\n"}),
     ("check_notebooks", "01_one.ipynb: helpers.plots._style", {"notebook": "from helpers.plots import _style"}),
     ("check_notebooks", "helpers.plots._style", {"notebook": "from helpers import plots as p\np._style()"}),
     ("check_notebooks", "helpers._secret", {"notebook": "from helpers._secret import x"}),
