@@ -171,8 +171,8 @@ def _advice_for_frames(folders: dict[Path, list[Path]]) -> str:
     if number:
         name = pictures[0].stem[: number.start(1)] + f"%0{len(number[1])}d" + pictures[0].stem[number.end(1) :]
         source = f'-start_number {int(number[1])} -i "{folder / name}{pictures[0].suffix}"'
-    others = f", and so do {len(folders) - 1:,} other folders" if len(folders) > 1 else ""
-    even = "-vf crop=trunc(iw/2)*2:trunc(ih/2)*2 -pix_fmt yuv420p"
+    others = f" (the first of {len(folders):,} such folders)" if len(folders) > 1 else ""
+    even = '-vf "crop=trunc(iw/2)*2:trunc(ih/2)*2" -pix_fmt yuv420p'
     command = f'ffmpeg -framerate 25 {source} {even} "{folder}.mp4"'
     return f"{folder} holds {len(pictures):,} pictures and no video{others}. Make a video of such a folder: {command}"
 

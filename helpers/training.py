@@ -314,8 +314,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--device", type=classify.named_device, help="cuda, mps or cpu instead of the fastest of them")
     options = parser.parse_args(arguments)
     for name, value in vars(options).items():
-        if isinstance(value, (int, float)) and value < (lowest := int(name in ("batch_size", "crop_size"))):
-            parser.error(f"--{name.replace('_', '-')}: {value} is less than {lowest}")
+        lowest = int(name in ("batch_size", "crop_size"))
+        if isinstance(value, (int, float)) and not lowest <= value < float("inf"):
+            parser.error(f"--{name.replace('_', '-')}: {value} is no number from {lowest} on")
     if options.test_fraction >= 1:
         parser.error(f"--test-fraction: {options.test_fraction:g} is no part of a class; for a quarter write 0.25")
     with classify.terminal():

@@ -123,7 +123,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
     if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent} for {path.name}: make it first")
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}. Make it first")
     for place in filter(os.path.exists, (path, path.absolute().parent)):
         if not os.access(place, os.W_OK, effective_ids=effective):
             raise PermissionError(f"{place} may not be written by you: name a file in another folder")

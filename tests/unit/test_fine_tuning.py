@@ -103,7 +103,10 @@ def test_what_cannot_be_done_is_said(folder, tmp_path, capsys, monkeypatch):
         assert training.main(arguments) == 2, arguments
         assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-    for option, value, words in (("--batch-size", 0, "0 is less than 1"), ("--lr", -1, "-1.0 is less than 0")):
+    for option, value, words in (
+        ("--batch-size", 0, "0 is no number from 1 on"),
+        ("--lr", "nan", "nan is no number from 0"),
+    ):
         with pytest.raises(SystemExit):
             training.main([str(folder), *out, option, str(value)])
         assert f"{option}: {words}" in capsys.readouterr().err
@@ -128,7 +131,7 @@ def test_the_output_and_the_options_are_checked_before_the_first_video(folder, t
     for wrong, says in (
         (["--test-fraction", "25"], "25 is no part of a class; for a quarter write 0.25"),
         (["--device", "meta"], "meta cannot be used here"),
-        (["--batch-size", "0"], "0 is less than 1"),
+        (["--batch-size", "0"], "0 is no number from 1 on"),
     ):
         with pytest.raises(SystemExit) as raised:
             training.main([str(folder), "--out", str(tmp_path / "a.pt"), *wrong])

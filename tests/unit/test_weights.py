@@ -368,7 +368,9 @@ def test_whether_a_file_can_be_written_is_known_before(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there.pt"]
     with pytest.raises(IsADirectoryError, match="is a folder: name a file in it"):
         weights.check_writable(tmp_path)
-    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere for new.pt: make it first"):
+    with pytest.raises(
+        FileNotFoundError, match="new.pt cannot be written: there is no folder .*nowhere. Make it first"
+    ):
         weights.check_writable(tmp_path / "nowhere" / "new.pt")
     for folder in tmp_path.parents:
         if folder == Path(tempfile.gettempdir()).resolve():
