@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from fractions import Fraction
@@ -201,12 +202,15 @@ def browser_page(chromium, request, width, height, **options):
 
 
 @contextlib.contextmanager
-def unprivileged():
-    """Be an ordinary user for a while, where the tests run as root; as whom nothing is forbidden."""
+def unprivileged(path=None):
+    """Be an ordinary user for a while, where the tests run as root, whom nothing stops; one who may come as far as a path."""
     if os.name != "posix":
         pytest.skip("file permissions are tested on POSIX systems")
     root = os.geteuid() == 0
     if root:
+        for folder in path.parents if path else ():
+            if Path(tempfile.gettempdir()).resolve() in folder.parents:
+                folder.chmod(0o755)  # the tests' own folders are private to their user
         os.setegid(65534)
         os.seteuid(65534)
     try:

@@ -10,9 +10,7 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
-from pathlib import Path
 
 import pytest
 import torch
@@ -136,18 +134,12 @@ def test_a_connection_that_is_reset(online, file):
     assert not list(online.iterdir())
 
 
-@pytest.mark.skipif(os.name != "posix", reason="file permissions are tested on POSIX systems")
-def test_a_cache_that_may_not_be_written(served, file, online, tmp_path):
+def test_a_cache_that_may_not_be_written(served, file, online):
     online.mkdir(parents=True)
-    for folder in (tmp_path, *tmp_path.parents):
-        if Path(tempfile.gettempdir()).resolve() in folder.parents:
-            folder.chmod(0o755)  # the tests' own folders are private to their user
     online.chmod(0o555)
     try:
-        with (
-            unprivileged(),
-            pytest.raises(WeightsError, match=f"Permission denied: '{re.escape(str(online))}.*TORCH_HOME"),
-        ):
+        denied = f"Permission denied: '{re.escape(str(online))}.*TORCH_HOME"
+        with unprivileged(online), pytest.raises(WeightsError, match=denied):
             download(f"{served.address}/{file}", SHA256[:8])
     finally:
         online.chmod(0o755)
