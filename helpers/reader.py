@@ -107,7 +107,8 @@ class Reader:
             self.container.close()
 
     def info(self) -> VideoInfo:
-        return VideoInfo(*self.size, float(self.fps), self.seconds(), self.stream.codec_context.name)
+        codec = self.stream.codec_context.codec.canonical_name
+        return VideoInfo(*self.size, float(self.fps), self.seconds(), codec)
 
     def seconds(self) -> float:
         """The length of the video: as the file states it, or else up to the end of its last packet."""
@@ -123,8 +124,8 @@ class Reader:
         if self.stream.duration and (self._is("avi", "mxf", "gif") or (self._is("mov") and self.stream.frames)):
             return self.stream.duration * self.tick
         try:  # Matroska: 00:00:10.000000000
-            hours, minutes, seconds = map(Fraction, self.stream.metadata.get("DURATION", "0:0:0").split(":"))
-        except (ValueError, ZeroDivisionError):
+            hours, minutes, seconds = map(Fraction, self.stream.metadata["DURATION"].split(":"))
+        except (KeyError, ValueError, ZeroDivisionError):
             return Fraction(0)
         return max(Fraction(0), hours * 3600 + minutes * 60 + seconds - self.zero)
 

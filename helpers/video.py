@@ -120,7 +120,7 @@ def stream_clips(
                 yield float((count - frames) / fps), torch.from_numpy(np.stack(recent))
                 covered = count
         if covered < count:
-            recent.extend([recent[-1]] * (frames - len(recent)))
+            recent.extend([reader.picture()] * (frames - len(recent)))  # the last frame, as in `read_clip`
             yield float(max(0, count - frames) / fps), torch.from_numpy(np.stack(recent))
 
 

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.video import R2Plus1D_18_Weights, r2plus1d_18
 
-from helpers import classify, stickfigures, transforms, video
+from helpers import classify, stickfigures, transforms, video, weights
 from helpers.scale import inference, preprocessing
 from helpers.weights import Pretrained
 
@@ -166,7 +166,7 @@ def _describe(device):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; 0."""
+    """The command; 0, or 2 if its output cannot be written."""
     parser = argparse.ArgumentParser("python -m helpers.scale.benchmark", description="Ours against torchvision's.")
     add = parser.add_argument
     add("--out", help="write the table as JSON, too")
@@ -174,6 +174,11 @@ def main(arguments: list[str] | None = None) -> int:
     add("--rounds", type=classify.at_least_one, default=3, help="of each line, default: %(default)s")
     add("--only", default="", help="lines whose title holds this text")
     options = parser.parse_args(arguments)
+    if options.out:
+        try:
+            weights.check_writable(options.out)
+        except OSError as error:
+            parser.error(str(error))
     rows, device = [], options.device or classify.get_device()
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "drawn.mp4"))

@@ -16,6 +16,7 @@ from helpers import classify, reader, transforms, video, weights
 from helpers.stickfigures import scene
 
 EVEN = [Fraction(k, 30) for k in range(60)]
+GOP = {"bf": "3", "g": "12"}
 KINDS = {  # a container and a codec that may be joined byte by byte
     "ts": dict(options={"bf": "3", "g": "12"}),
     "mpg": dict(codec="mpeg2video", options={"b": "3000000", "g": "12", "bf": "2"}, time_base=Fraction(1, 30)),
@@ -113,6 +114,20 @@ def test_a_video_that_starts_late_is_as_long_as_it_is(tmp_path):
         path = write_film(tmp_path / name, late, codec, options={}, **(keep if "mkv" in name else {}))
         assert video.probe(path).seconds == pytest.approx(2, abs=0.1), name
         assert len(list(video.stream_clips(path, 15, 15))) == 2, name
+
+
+def test_a_clock_that_overflows_goes_on(tmp_path):
+    """That of a transport stream has 33 bits: it begins again after 26.5 hours."""
+    path = write_film(tmp_path / "a.ts", [t + Fraction(2**33, 90000) - 3 for t in EVEN], options=GOP)
+    assert video.probe(path).seconds == pytest.approx(2, abs=0.1)
+    assert [read_number(frame) for frame in video.read_clip(path, frames=30, fps=15)] == list(range(0, 60, 2))
+
+
+@pytest.mark.parametrize("frames", [2, 3, 5, 8])
+def test_a_video_shorter_than_a_clip_ends_alike_in_both_ways(tmp_path, frames):
+    path = write_film(tmp_path / "a.mp4", EVEN[:frames])
+    ((_, clip),) = video.stream_clips(path, 8, 10)
+    assert torch.equal(clip, video.read_clip(path, 0, 8, 10))
 
 
 def test_matroska_may_count_its_length_from_the_first_frame(tmp_path):

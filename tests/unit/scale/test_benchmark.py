@@ -110,6 +110,12 @@ def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
     assert table["rows"][0]["ratio"] > 0 and table["rows"][0]["utilization"] is None
 
 
+def test_what_cannot_be_written_is_said_before_anything_is_measured(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(["--out", str(tmp_path)])
+    assert "is a folder: name a file in it" in capsys.readouterr().err
+
+
 def test_the_readme_quotes_the_stored_table():
     rows = {
         row["title"]: row
