@@ -63,11 +63,7 @@ def scan_folder(folder: str | os.PathLike[str], frames: int = 16, fps: float = 1
 
     Raises ValueError for fewer than two classes or a class without a video that can be read, OSError for no such folder.
     """
-    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not _is_foreign(entry.name))
-    if len(classes) < 2:
-        raise ValueError(
-            f"{folder} holds {len(classes)} folders: it needs two or more, a folder of videos for each class"
-        )
+    classes = _classes(folder)
 
     def scan(path: Path, label: int) -> Video | str:
         try:
@@ -99,11 +95,11 @@ def find_sets(
     the first of them, or a class has too few groups to be split.
     """
     places = {"train": folder, "test": test_folder} if test_folder else split_folders(folder) or {"train": folder}
+    classes, *others = (_classes(place) for place in places.values())  # before the first video is opened
+    for place, other in zip(list(places.values())[1:], others):
+        if other != classes:
+            raise ValueError(f"{place} has other classes: {', '.join(other)}, not {', '.join(classes)}")
     found = {name: scan_folder(place, frames, fps) for name, place in places.items()}
-    classes = found["train"].classes
-    for name, place in places.items():
-        if found[name].classes != classes:
-            raise ValueError(f"{place} has other classes: {', '.join(found[name].classes)}, not {', '.join(classes)}")
     videos = {name: part.videos for name, part in found.items()}
     if len(found) == 1:
         groups = {
@@ -117,7 +113,7 @@ def find_sets(
         videos["train"], videos["test"] = split(videos["train"], test_fraction, seed)
     unreadable = [problem for part in found.values() for problem in part.unreadable]
     val, test = (videos.get(first, videos.get(second)) for first, second in (("val", "test"), ("test", "val")))
-    return Sets(classes, videos["train"], val, test, unreadable)
+    return Sets(tuple(classes), videos["train"], val, test, unreadable)
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -144,6 +140,19 @@ def list_files(folder: Path) -> list[Path]:
     if frames:
         warnings.warn(_advice_for_frames(frames), VideoWarning, stacklevel=1)
     return files
+
+
+def _classes(folder: str | os.PathLike[str]) -> list[str]:
+    """The names of the class folders in a folder."""
+    classes = _folders(folder)
+    if len(classes) < 2:
+        count = f"{folder} holds {len(classes)} folders"
+        raise ValueError(f"{count}: it needs two or more, a folder of videos for each class")
+    return classes
+
+
+def _folders(folder: str | os.PathLike[str]) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not _is_foreign(entry.name))
 
 
 def _is_foreign(name: str) -> bool:
@@ -182,15 +191,10 @@ def split_folders(folder: str | os.PathLike[str]) -> dict[str, Path]:
 
     They may have other usual names, such as "validation". Without a split the dictionary is empty.
     """
-    found = {SPLITS[path.name.lower()]: path for path in Path(folder).iterdir() if path.name.lower() in SPLITS}
-    inside = {
-        name: {entry.name for entry in path.iterdir() if entry.is_dir()}
-        for name, path in found.items()
-        if path.is_dir()
-    }
-    if "train" not in inside or not any(inside["train"] & inside.get(name, set()) for name in ("val", "test")):
-        return {}
-    return {name: found[name] for name in ("train", "val", "test") if name in inside}
+    found = {SPLITS[name.lower()]: Path(folder, name) for name in _folders(folder) if name.lower() in SPLITS}
+    classes = {name: set(_folders(path)) for name, path in found.items()}
+    same = any(classes.get("train", set()) & classes.get(name, set()) for name in ("val", "test"))
+    return {name: found[name] for name in ("train", "val", "test") if name in found} if same else {}
 
 
 def split(videos: Sequence[Video], test_fraction: float = 0.25, seed: int = 0) -> tuple[list[Video], list[Video]]:

@@ -201,27 +201,19 @@ class Reader:
         self._start_decoding()
         if self.shown is None:
             raise VideoError(self.path, "holds no frame that can be decoded", "It is damaged or was not copied whole")
-        if self.coming is not None and self._stamp(self.shown.picture) is None is not self._stamp(self.coming.picture):
-            self.shown = self.shown._replace(
-                time=self.coming.time - 1 / self.fps
-            )  # the first frame came without a time
-        self.zero = self.shown.time  # from now on times count from the first frame
-        self.shown, self.coming = (
-            frame and frame._replace(time=frame.time - self.zero) for frame in (self.shown, self.coming)
-        )
+        first, second = self.shown, self.coming
+        if second and self._stamp(first.picture) is None is not self._stamp(second.picture):  # it came without a time
+            first = first._replace(time=second.time - 1 / self.fps)
+        self.zero = first.time  # from now on times count from the first frame
+        self.shown = first._replace(time=Fraction(0))
+        self.coming = second and second._replace(time=second.time - self.zero)
         self.size = self._shown_size()
 
     def _best_stream(self) -> av.VideoStream | None:
         """The stream of pictures that FFmpeg and players take, and not the cover of a song."""
-        best = self.container.streams.best("video")
-        return next(
-            (
-                s
-                for s in (best, *self.container.streams.video)
-                if s and not s.disposition & av.stream.Disposition.attached_pic
-            ),
-            None,
-        )
+        streams = self.container.streams.best("video"), *self.container.streams.video
+        cover = av.stream.Disposition.attached_pic
+        return next((stream for stream in streams if stream and not stream.disposition & cover), None)
 
     def _shown_size(self) -> tuple[int, int]:
         """Width and height as a player shows them: upright, and of square pixels."""
@@ -313,9 +305,8 @@ class Reader:
         """The frame shown as an array: upright and RGB, or what `convert` makes of it. It is made once."""
         if self.made is None:
             upright = self.shown.turn == (False, 0)
-            self.made = (
-                self.convert(self.shown.picture if upright else None, self._rgb) if self.convert else self._rgb()
-            )
+            picture = self.shown.picture if upright else None
+            self.made = self.convert(picture, self._rgb) if self.convert else self._rgb()
         return self.made
 
     def _rgb(self) -> np.ndarray:

@@ -317,6 +317,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lowest = int(name in ("batch_size", "crop_size"))
         if isinstance(value, (int, float)) and not lowest <= value < float("inf"):
             parser.error(f"--{name.replace('_', '-')}: {value} is no number from {lowest} on")
+    if options.lr == 0 or options.epochs + options.frozen_epochs == 0:
+        parser.error("nothing would be learnt: --lr has to be above 0, and one of --epochs and --frozen-epochs, too")
     if options.test_fraction >= 1:
         parser.error(f"--test-fraction: {options.test_fraction:g} is no part of a class; for a quarter write 0.25")
     with classify.terminal():

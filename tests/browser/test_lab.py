@@ -51,7 +51,7 @@ def lab(tmp_path_factory):
         "--LabApp.expose_app_in_browser=True",
     ]
     home = {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data")}
-    with open(folder / "log", "w") as log:
+    with open(folder / "log", "w", encoding="utf-8") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", *options],
             cwd=folder, env=os.environ | home, stdout=log, stderr=log,
@@ -62,7 +62,7 @@ def lab(tmp_path_factory):
                 urllib.request.urlopen(f"{address}/api", timeout=5).close()
                 break
             except OSError:
-                assert server.poll() is None, (folder / "log").read_text()
+                assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")
                 time.sleep(0.5)
         yield Lab(folder, address)
     finally:
@@ -349,7 +349,7 @@ def upload_and_timeline(page, tmp_path):
     printed.wait_for(timeout=120_000)
     best = re.search(r"([\d.]+)%  ([a-z ]+)\n", printed.inner_text())
     assert best[2] == "walk" and float(best[1]) > 50, printed.inner_text()
-    (tmp_path / "letter.txt").write_text("Dear reader")
+    (tmp_path / "letter.txt").write_text("Dear reader", encoding="utf-8")
     send(page, button, tmp_path / "letter.txt")
     page.get_by_text(re.compile(r"letter\.txt: (is not a video|holds no video)")).wait_for()
     play(page)

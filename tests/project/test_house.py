@@ -30,7 +30,7 @@ ABOVE = {"scale": {"scale"}, "lessons": {"lessons", "scale"}, "assets": {"assets
 UP = {("classify", "scale")}  # inside functions only: what --fast and --out ask for
 
 LINES = {"flat": 420, "lessons": 250, "assets": 250}  #: of a file
-TOGETHER = {"flat": 3000, "scale": 920}  #: of all files of a kind
+TOGETHER = {"flat": 3020, "scale": 920}  #: of all files of a kind
 
 
 def modules(root):
@@ -159,16 +159,13 @@ def check_notebooks(root):
     assert not private, "\n".join(private)
 
 
-UNMENDED = "test_lab test_classify test_datasets test_fine_tuning test_training test_video".split()
-
-
 def check_elsewhere(root):
     """Nothing that only works where it was written: Windows has another encoding, another separator and no SIGKILL."""
     wrong = []
     for folder in ("helpers", "tests", "img", "book"):
         for path in sorted((root / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if path.stem not in UNMENDED and (problem := only_here(node)):
+                if problem := only_here(node):
                     wrong.append(f"{path.relative_to(root).as_posix()}, line {node.lineno}: {problem}")
     assert not wrong, "\n".join(wrong)
 
@@ -254,8 +251,8 @@ FAULTS = [
     ("check_sizes", "scale files have 921 lines", {"scale/export": "x = 1\n" * 920}),
     (
         "check_sizes",
-        "flat files have 3001",
-        {name: "x = 1\n" * 373 for name in list(FLAT)[:8]} | {"classify": "x = 1\n" * 17},
+        "flat files have 3021",
+        {name: "x = 1\n" * 373 for name in list(FLAT)[:8]} | {"classify": "x = 1\n" * 37},
     ),
     ("check_sizes", "helpers/odds.py is not in the drawing", {"odds": "x = 1\n"}),
     ("check_elsewhere", "helpers/plots.py, line 1: open needs encoding=", {"plots": "open('a', 'w')\n"}),

@@ -18,6 +18,7 @@ from torchvision.datasets.samplers import UniformClipSampler
 from torchvision.datasets.video_utils import VideoClips
 
 from helpers import classify, reader, stickfigures, transforms, video, weights
+from helpers.scale import inference
 
 CLIP = weights.ASSETS / "jumping_jacks.mp4"
 
@@ -46,7 +47,7 @@ def test_actions_in_files_are_classified(pretrained, tmp_path):
 
 @pytest.mark.parametrize("dtype, allowed", [(torch.float32, 5e-3), (torch.bfloat16, 2e-2)])
 def test_fast_gives_nearly_the_same_probabilities(pretrained, dtype, allowed, tmp_path, monkeypatch):
-    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if dtype == torch.bfloat16 and not inference.cpu_has_bfloat16():
         pytest.skip("no bfloat16 here")
     before = {name: tensor.clone() for name, tensor in pretrained.network.state_dict().items()}
     plain = classify.VideoClassifier(pretrained, clips=2, k=10, device="cpu")
@@ -160,7 +161,7 @@ def test_the_command_imports_no_more_than_it_needs_and_shows_any_name(tmp_path):
 
 
 def test_json_goes_on_after_a_bad_file(pretrained, tmp_path, capsys):
-    (tmp_path / "bad.mp4").write_text("no video")
+    (tmp_path / "bad.mp4").write_text("no video", encoding="utf-8")
     files = [str(tmp_path / "bad.mp4"), str(CLIP), str(tmp_path / "missing.mp4")]
     assert classify.main(["--json", "--top", "3", "--clips", "2", *files]) == 1
     out, err = capsys.readouterr()
@@ -358,7 +359,7 @@ def test_the_command_prints_a_timeline(pretrained, tmp_path, capsys):
     parts = [stickfigures.scene(action, seed, k, frames=60, size=112, seconds=2.0).frames
              for k, (action, seed) in enumerate([("wave", 3), ("kick", 9)])]  # fmt: skip
     video.write_video(tmp_path / "two.mp4", np.concatenate(parts), fps=30)
-    (tmp_path / "bad.mp4").write_text("no video")
+    (tmp_path / "bad.mp4").write_text("no video", encoding="utf-8")
     files = [str(tmp_path / "two.mp4"), str(tmp_path / "bad.mp4")]
     assert classify.main(["--timeline", *files]) == 1
     out, err = capsys.readouterr()

@@ -28,7 +28,7 @@ def write_folder(home, seed, recordings):
             ).frames
             for cut in (0, 1):
                 video.write_video(home / action / f"v_{label}_g{k:02}_c{cut}.mp4", film[20 * cut :][:20], fps=15)
-    (home / "bow" / "letter.mp4").write_text("Dear reader")
+    (home / "bow" / "letter.mp4").write_text("Dear reader", encoding="utf-8")
     return home
 
 
@@ -64,7 +64,7 @@ def test_two_classes_are_learnt_saved_and_recognised(folder, tmp_path, capsys):
     )
 
 
-def test_a_folder_of_its_own_to_test_with(folder, tmp_path, capsys):
+def test_a_folder_of_its_own_to_test_with(folder, tmp_path, capsys, monkeypatch):
     other = write_folder(tmp_path / "other", 800, recordings=1)
     arguments = [
         str(folder),
@@ -87,6 +87,7 @@ def test_a_folder_of_its_own_to_test_with(folder, tmp_path, capsys):
     assert "is split into folders already; they are used as they are." in printed
     assert "24 videos of 12 groups in 2 classes to train on, 4 to test with." in printed
     (other / "bow").rename(other / "clap")
+    monkeypatch.setattr(av, "open", None)  # it is said before the first video is opened
     assert training.main(arguments) == 2
     assert "has other classes: arm circles, clap, not arm circles, bow" in capsys.readouterr().err
 
@@ -130,6 +131,8 @@ def test_the_output_and_the_options_are_checked_before_the_first_video(folder, t
         assert says in capsys.readouterr().err
     for wrong, says in (
         (["--test-fraction", "25"], "25 is no part of a class; for a quarter write 0.25"),
+        (["--lr", "0"], "nothing would be learnt: --lr has to be above 0"),
+        (["--epochs", "0", "--frozen-epochs", "0"], "nothing would be learnt"),
         (["--device", "meta"], "meta cannot be used here"),
         (["--batch-size", "0"], "0 is no number from 1 on"),
     ):

@@ -382,7 +382,7 @@ def one_thread():
 
 @pytest.mark.slow
 def test_two_processes_equal_one_that_accumulates_over_two_halves(tmp_path, one_thread):
-    (tmp_path / "script.py").write_text(PARTS)
+    (tmp_path / "script.py").write_text(PARTS, encoding="utf-8")
     started = torchrun(str(tmp_path / "script.py"), str(tmp_path / "run"))
     assert started.returncode == 0, started.stderr
     assert len(started.stdout.splitlines()) == 2  # a line an epoch, not two
