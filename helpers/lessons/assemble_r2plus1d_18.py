@@ -140,15 +140,18 @@ def draw_stage(pretrained: Pretrained, frames: Tensor, stage: str = "layer1") ->
 
 
 def stage_outputs(network: nn.Module, clip: Tensor) -> dict[str, Tensor]:
-    """The output of each of `plots.PARTS` for one clip (3, T, H, W), without the batch axis."""
-    outputs = {"clip": clip}
-    x = clip[None]
+    """The output of each of `plots.PARTS` for one clip (3, T, H, W), without the batch axis, on the CPU.
+
+    The network stays on its device.
+    """
+    outputs = {"clip": clip.cpu()}
+    x = clip[None].to(next(network.parameters()).device)
     with torch.inference_mode():
         for name in ("stem", "layer1", "layer2", "layer3", "layer4"):
             x = getattr(network, name)(x)
-            outputs[name] = x[0]
-        outputs["avgpool"] = network.avgpool(x).flatten()
-        outputs["fc"] = network.fc(outputs["avgpool"])
+            outputs[name] = x[0].cpu()
+        x = network.avgpool(x).flatten()
+        outputs |= {"avgpool": x.cpu(), "fc": network.fc(x).cpu()}
     return outputs
 
 

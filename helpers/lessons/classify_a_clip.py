@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 
+UPLOAD_LIMIT = 500_000_000  #: bytes; the Makefile raises JupyterLab's own limit of 10 MB to it
+
+
 def probs_by_clip_figure(probs: ArrayLike, labels: Sequence[str], starts: Sequence[float], keep: int = 4) -> Figure:
     """The probability of each label in each clip of a video: a column for each clip, in temporal order.
 
@@ -109,11 +112,16 @@ def compare_precisions(
 def upload_button(function: Callable[[Path], None]) -> ipywidgets.VBox:
     """A button that takes a file from the reader's computer and calls `function` with its path.
 
-    What `function` prints and draws appears below the button. So does a sentence if the file is no video.
+    What `function` prints and draws appears below the button. So does a sentence if it fails, and the button goes on.
+    Beside it stands how large a file may be: a larger one never arrives here.
 
     Returns:
         The widget; `.button` is the upload button, `.output` the place of the results.
     """
+    limit = ipywidgets.Label(
+        f"Up to {UPLOAD_LIMIT // 10**6} MB if JupyterLab was started by make lab, else 10 MB. A larger one: copy it beside "
+        "this notebook, and name it as MY_FILE above."
+    )
     button = ipywidgets.FileUpload(accept="video/*,.avi,.mkv,.mov,.mp4,.webm", multiple=False, description="Your video")
     output = ipywidgets.Output()
 
@@ -127,13 +135,13 @@ def upload_button(function: Callable[[Path], None]) -> ipywidgets.VBox:
             path.write_bytes(file["content"])
             try:
                 function(path)
-            except video.VideoError as error:
-                print(str(error).replace(str(path), path.name))
+            except Exception as error:  # the button has to go on
+                print(video.explain(path, error).replace(str(path), path.name))
             finally:
                 button.value = ()  # the same file can be sent again, and its bytes are freed
 
     button.observe(uploaded, names="value")
-    box = ipywidgets.VBox([button, output])
+    box = ipywidgets.VBox([ipywidgets.HBox([button, limit]), output])
     box.button, box.output = button, output
     return box
 

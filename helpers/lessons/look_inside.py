@@ -36,7 +36,8 @@ def overlay(frames: ArrayLike, attribution: ArrayLike) -> np.ndarray:
     Returns:
         uint8 (T, H, W, 3).
     """
-    frames, attribution = np.asarray(frames), np.clip(np.asarray(attribution, dtype=np.float32), 0, None)
+    frames = np.asarray(frames)
+    attribution = torch.as_tensor(attribution).float().cpu().clamp(min=0).numpy()
     strength = attribution / (attribution.max() or 1)
     gray = frames.mean(-1, keepdims=True) / 255
     color = matplotlib.colormaps["plasma"](0.3 + 0.7 * strength)[..., :3]

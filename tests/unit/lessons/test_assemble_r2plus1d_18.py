@@ -7,6 +7,7 @@ import pytest
 import torch
 from lesson_tests import assert_readable, colors, exercise_tests, noise, pictures, record
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.models import video as reference
 
 from helpers import networks, plots, transforms, video, weights
@@ -157,3 +158,12 @@ def test_a_stage_has_its_receptive_field_and_its_zeros(explored, monkeypatch, ca
 
 def test_the_slider_has_every_part(explored):
     assert list(lesson.stage_explorer(*explored[:2]).children[0].options) == list(plots.PARTS)
+
+
+def test_the_stages_of_a_network_on_a_gpu_come_to_the_cpu():
+    with FakeTensorMode():  # as on a GPU: tensors of several devices cannot be mixed
+        with torch.device("cuda"):
+            network = networks.r2plus1d_18(5, 8).eval()
+        outputs = lesson.stage_outputs(network, torch.zeros(3, 8, 32, 32))
+    assert list(outputs) == list(plots.PARTS) and {x.device.type for x in outputs.values()} == {"cpu"}
+    assert next(network.parameters()).device.type == "cuda"  # where it was

@@ -1,5 +1,6 @@
 """Notebook 07: its figures, upload button, timeline, player and the checks of its exercises."""
 
+import re
 import tempfile
 from datetime import datetime
 
@@ -107,6 +108,26 @@ def test_what_is_no_video_gets_a_sentence(capsys):
     upload(lesson.upload_button(video.read_clip), "letter.txt", b"Dear reader")
     out = capsys.readouterr().out
     assert "letter.txt: is not a video" in out and str(tempfile.gettempdir()) not in out
+
+
+def test_the_button_goes_on_after_any_failure(content, calls, capsys):
+    def fails_once(path):
+        calls.append(path.name)
+        if len(calls) == 1:
+            raise ZeroDivisionError("a fault of the reader's")
+
+    box = lesson.upload_button(fails_once)
+    upload(box, "my video.mp4", content)
+    assert "my video.mp4: ZeroDivisionError: a fault of the reader's\n" in capsys.readouterr().out
+    upload(box, "my video.mp4", content)
+    assert calls == ["my video.mp4"] * 2 and box.button.value == () and "Error" not in capsys.readouterr().out
+
+
+def test_the_button_tells_the_limit_that_the_makefile_sets():
+    (limit,) = re.findall(r'"websocket_max_message_size": (\d+)', (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert int(limit) == lesson.UPLOAD_LIMIT
+    text = lesson.upload_button(print).children[0].children[1].value
+    assert f"Up to {int(limit) // 10**6} MB if JupyterLab was started by make lab, else 10 MB. A larger one:" in text
 
 
 @pytest.fixture(scope="module")

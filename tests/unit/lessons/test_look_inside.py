@@ -1,10 +1,16 @@
 """Notebook 11: its figures, its player and the checks of its exercises."""
 
+import ast
+import json
+
 import numpy as np
+import pytest
 import torch
+from conftest import ROOT
 from lesson_tests import assert_readable, exercise_tests, noise, pictures, record
 
 from helpers.lessons import look_inside as lesson
+from helpers.networks import NETWORKS
 
 
 def activation(network, clip, weight):
@@ -106,3 +112,26 @@ def test_the_player_shows_every_frame_of_every_stage(monkeypatch, capsys):
     assert_readable(figure)
     lesson.draw_attribution(frames, {"layer4": -torch.ones(6, 8, 10)}, moment=0)  # no division by zero
     assert shown[-1][1].endswith("zero everywhere.")
+
+
+@pytest.fixture(scope="module")
+def heat_maps():
+    """The notebook's Grad-CAM."""
+    cells = json.loads((ROOT / "notebooks" / "11_look_inside.ipynb").read_text(encoding="utf-8"))["cells"]
+    (source,) = ("".join(cell["source"]) for cell in cells if "def heat_maps" in "".join(cell["source"]))
+    (function,) = (node for node in ast.parse(source).body if getattr(node, "name", "") == "heat_maps")
+    names = dict(torch=torch, STAGES=("layer1", "layer2", "layer3", "layer4"))
+    exec(compile(ast.Module([function], []), "notebook 11", "exec"), names)
+    return names["heat_maps"]
+
+
+def test_grad_cam_of_a_frozen_network_is_that_of_another_and_leaves_it_as_it_is(heat_maps):
+    torch.manual_seed(0)
+    network, clip = NETWORKS["r2plus1d_18"](5, 8).eval(), torch.randn(3, 8, 32, 32)
+    expected = heat_maps(network, clip, 2)
+    network.requires_grad_(False)
+    found = heat_maps(network, clip, 2)
+    assert all(torch.allclose(found[stage], expected[stage], atol=1e-6) for stage in expected)
+    assert expected["layer4"].abs().max() > 0 and not clip.requires_grad and not network.training
+    assert not any(p.requires_grad or p.grad is not None for p in network.parameters())
+    assert not any(module._forward_hooks for module in network.modules())
