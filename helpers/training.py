@@ -161,7 +161,10 @@ def epoch_batches(clips: int, batch_size: int, seed: int, epoch: int) -> np.ndar
 def predict(
     network: nn.Module, dataset: Clips, batch_size: int = 16, device: str | torch.device = "cpu", workers: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Logits (N, classes) in eval mode and labels (N,) of all clips of a data set, on the CPU. Built in notebook 09."""
+    """Logits (N, classes) in eval mode and labels (N,) of all clips of a data set, on the CPU. Built in notebook 09.
+
+    The network stays on `device`, in eval mode.
+    """
     network.to(device).eval()  # before inference mode: what is moved inside it cannot be trained
     loader = DataLoader(dataset, batch_size, num_workers=workers)
     with torch.inference_mode():

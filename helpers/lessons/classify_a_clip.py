@@ -149,7 +149,7 @@ def upload_button(function: Callable[[Path], None]) -> ipywidgets.VBox:
 def draw_timeline(path: str | PathLike, pretrained: Pretrained, step: int = 8) -> None:
     """Show eight frames of a video of any length, and below them a timeline of predictions.
 
-    Classifies the video first, with a progress bar.
+    Classifies the video first, with a progress bar, and leaves the network on the device of `classify.get_device`.
 
     Args:
         step: a clip begins every so many frames, as in `classify.predict_stream`.

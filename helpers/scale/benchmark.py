@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
         except OSError as error:
             parser.error(str(error))
     rows, device = [], options.device or classify.get_device()
-    with tempfile.TemporaryDirectory() as folder:
+    with classify.terminal(), tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "drawn.mp4"))
         scene = stickfigures.scene("jumping jacks", seed=0, index=0, frames=300, size=256, seconds=10.0)
         video.write_video(path, scene.frames, fps=30)
