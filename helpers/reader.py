@@ -66,10 +66,7 @@ class _Frame(NamedTuple):
 class _Clock:
     """Makes times of time stamps. Where they start again or jump, time goes on from where it was, as for ffmpeg's command."""
 
-    BACK, AHEAD = (
-        Fraction(1, 10),
-        10,
-    )  # seconds that are no jump; source: `ts_discontinuity_detect` in fftools of FFmpeg
+    BACK, AHEAD = Fraction(1, 10), 10  # seconds that are no jump; `ts_discontinuity_detect` of FFmpeg has the same
 
     def __init__(self, step: Fraction, jumps: bool):
         self.step, self.jumps = step, jumps  # from a frame to the next; whether the container may jump ahead
@@ -254,9 +251,8 @@ class Reader:
         return VideoError(self.path, f"is damaged {place} ({reason(error)})", remedy)
 
     def _undecodable(self, code: str) -> VideoError:
-        return VideoError(
-            self.path, f"is in a format ({code}) that FFmpeg cannot decode here", "Convert it, to mp4 for one"
-        )
+        problem = f"is in a format ({code}) that FFmpeg cannot decode here"
+        return VideoError(self.path, problem, "Convert it, to mp4 for one")
 
     def _next(self) -> None:
         self.shown, self.made = self.coming, None

@@ -67,7 +67,7 @@ def classify_folder(
                         problem = "twice the run was killed while it read this file"
                         yield name, dict(error=f"{Path(folder, name)}: {problem}")
         finally:
-            begun.unlink()
+            begun.unlink(missing_ok=True)
 
     yield from write_rows(folder, out, settings_of(pretrained, clips, k, dtype, fast), careful_rows, retry)
 
