@@ -318,7 +318,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.json:
         print(f"Weights {pretrained.name!r}. {pretrained.trained_on}")
     settings = options.clips, options.top, options.device, getattr(torch, options.precision), options.fast
-    if options.out:
+    if options.out is not None:
         from helpers.scale import folder
 
         rows = folder.classify_folder(*options.files, options.out, pretrained, *settings, options.retry)
@@ -353,9 +353,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args([_named_file(argument) for argument in arguments])
     options.files = [file for pattern in options.files for file in _matches(pattern)]
-    if options.out and (len(options.files) > 1 or options.timeline):
+    if options.out is not None and (len(options.files) > 1 or options.timeline):
         parser.error("--out goes with one folder, and not with --timeline")
-    if options.retry and not options.out:
+    if options.retry and options.out is None:
         parser.error("--retry goes with --out")
     if options.fast and options.timeline:
         parser.error("--fast does not go with --timeline")

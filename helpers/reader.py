@@ -87,8 +87,9 @@ class Reader:
     """One open file. `shown` is the frame on the screen, `coming` the next one or None at the end."""
 
     def __init__(self, path: Path, size: Size = None, convert: Convert | None = None):
+        self.path = path = os.fsdecode(path)  # bytes are a path, too
         _check_file(path)
-        self.path, self.convert, self.container = path, convert or (size and partial(_resize, size=size)), None
+        self.convert, self.container = convert or (size and partial(_resize, size=size)), None
         self.shown = None
         self.measured, self.broken = None, False  # the length, once it is known; whether the clock is known to jump
         try:

@@ -122,6 +122,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     path, effective = Path(path), os.access in os.supports_effective_ids
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if path.exists() and not path.is_file():  # a device: what replaces it, or reads on and on, does harm
+        raise OSError(f"{path} is no ordinary file: name another")
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}. Make it first")
     for place in filter(os.path.exists, (path, path.absolute().parent)):

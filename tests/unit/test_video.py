@@ -356,6 +356,7 @@ def test_odd_names_and_path_types(film, tmp_path):
             continue
         shutil.copy(film, tmp_path / name)
         assert video.read_clip(str(tmp_path / name), frames=2).shape == (2, 64, 96, 3)
+    assert video.probe(os.fsencode(film)) == video.probe(film)
 
 
 def test_a_title_in_an_old_encoding_does_no_harm(tmp_path):
