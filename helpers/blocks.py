@@ -52,6 +52,8 @@ def conv_cost(
         stride: in space and, except for 2D, in time.
         frames, size: of the input; its frames are size x size.
     """
+    if kind not in KINDS:
+        raise ValueError(f"{kind=}: choose from {', '.join(KINDS)}")
     side = output_size(size, d, stride, d // 2)
     after = frames if kind == "2D" else output_size(frames, t, stride, t // 2)
     if kind == "(2+1)D":

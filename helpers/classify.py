@@ -5,7 +5,6 @@ the mean of their softmax over the clips gives the video's probabilities, and `t
 """
 
 import argparse
-import contextlib
 import dataclasses
 import glob
 import itertools
@@ -15,7 +14,6 @@ import platform
 import statistics
 import sys
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +24,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from helpers import transforms, video, weights
+from helpers import commands, transforms, video, weights
 from helpers.weights import Pretrained
 
-__all__ = ("PRECISIONS Prediction Segment VideoClassifier ahead at_least_one average_probs device_name "
-           "evaluate_torchvision_protocol extract_features get_device main median_time mps_convolves named_device "
-           "predict_clips predict_stream predict_video segments terminal top_k").split()  # fmt: skip
+__all__ = ("PRECISIONS Prediction Segment VideoClassifier ahead average_probs device_name "
+           "evaluate_torchvision_protocol extract_features get_device main median_time mps_convolves "
+           "predict_clips predict_stream predict_video segments top_k").split()  # fmt: skip
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 Path, Clips, DType = str | os.PathLike, Iterable[Tensor], torch.dtype
@@ -73,7 +71,7 @@ def get_device() -> torch.device:
 def mps_convolves() -> bool:
     """Whether the Apple GPU of this machine can run 3D convolutions; prints a sentence if it cannot."""
     try:
-        return bool(named_device("mps"))
+        return bool(commands.named_device("mps"))
     except argparse.ArgumentTypeError as error:
         print(f"{error} Going on with the CPU, which is slower.", file=sys.stderr)
         return False
@@ -156,11 +154,12 @@ def predict_clips(
     """For each clip its probabilities, the softmax of the network's logits: float32 (labels,), on the CPU.
 
     Args:
-        pretrained: its network is moved to the device.
+        pretrained: its network is moved to the device. ValueError if it is in train mode, in which batches change it.
         clips: of uint8 frames (T, H, W, 3); while one is computed, the next is decoded.
         device: by default that of `get_device`.
         dtype: torch.bfloat16 and torch.float16 compute in reduced precision, by autocast.
     """
+    _require_eval(pretrained)
     logits = _outputs(pretrained.network, map(pretrained.preprocess, clips), device, dtype)
     return (row.softmax(0) for row in logits)
 
@@ -196,6 +195,8 @@ class VideoClassifier:
         self.device, self.dtype = torch.device(device or get_device()), dtype
         self.read_clips = partial(video.read_clips, size=_decoded_size(pretrained))
         if fast:
+            if _crop_size(pretrained) != pretrained.crop_size:
+                raise ValueError("fast has a preprocessing of its own, which is not that of this network")
             from helpers.scale import inference, preprocessing
 
             size = (3, pretrained.frames, pretrained.crop_size, pretrained.crop_size)
@@ -226,10 +227,22 @@ def predict_video(
     return VideoClassifier(pretrained, clips, k, device, dtype, fast)(path)
 
 
+def _crop_size(pretrained: Pretrained) -> int | None:
+    """The crop size of `transforms.preprocess`, if that is the preprocessing; None if it is another one."""
+    function = pretrained.preprocess
+    ours = getattr(function, "func", function) is transforms.preprocess
+    return getattr(function, "keywords", {}).get("crop_size", 112) if ours else None
+
+
 def _decoded_size(pretrained: Pretrained) -> video.Size:
     """The size to which frames may be scaled while they are decoded, as the preprocessing does; None if it is another one."""
-    ours = getattr(pretrained.preprocess, "func", pretrained.preprocess) is transforms.preprocess
-    return transforms.resized_size(pretrained.crop_size) if ours else None
+    crop_size = _crop_size(pretrained)
+    return transforms.resized_size(crop_size) if crop_size else None
+
+
+def _require_eval(pretrained: Pretrained) -> None:
+    if any(module.training for module in pretrained.network.modules()):
+        raise ValueError("the network is in train mode, in which each batch changes it: call network.eval() first")
 
 
 def _require_labels(pretrained: Pretrained) -> None:
@@ -283,29 +296,19 @@ def evaluate_torchvision_protocol(path: Path, pretrained: Pretrained, device: De
 
 def extract_features(pretrained: Pretrained, clips: Clips, device: Device = None) -> Tensor:
     """The output of global average pooling, (clips, channels), for networks of your own; arguments as of `predict_clips`."""
-    *body, _ = pretrained.network.children()  # all but the linear layer
-    outputs = _outputs(nn.Sequential(*body, nn.Flatten()), map(pretrained.preprocess, clips), device, torch.float32)
+    _require_eval(pretrained)
+    *body, (last, _) = pretrained.network.named_children()
+    if last != "fc":
+        raise TypeError(f"a {type(pretrained.network).__name__} does not end in fc: give the network that is inside it")
+    body = nn.Sequential(*(layer for _, layer in body), nn.Flatten())  # all but the linear layer
+    outputs = _outputs(body, map(pretrained.preprocess, clips), device, torch.float32)
     return torch.stack(list(outputs))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; 0 if every file was classified, 1 if some could not be, 2 if it could not begin, 130 if interrupted."""
-    with terminal():
+    with commands.terminal():
         return _run(_options(arguments))
-
-
-@contextlib.contextmanager
-def terminal() -> Iterator[None]:
-    """For every command: names that the terminal cannot show do not end the run, and a VideoWarning is one sentence."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    with warnings.catch_warnings():
-        show = warnings.showwarning
-        warnings.showwarning = lambda message, category, *place: (
-            print(message, file=sys.stderr) if category is video.VideoWarning else show(message, category, *place)
-        )
-        yield
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -340,10 +343,20 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("files", nargs="+", metavar="FILE", help="a video; with --out a folder of videos")
     add("--weights", default="stickfigures", help=f"{', '.join(weights.NAMES)}, or your file; default: %(default)s")
-    add("--clips", type=at_least_one, default=5, help="clips of a video that are averaged, default: %(default)s")
-    add("--top", type=at_least_one, default=5, help="predictions for a video, default: %(default)s")
+    add(
+        "--clips",
+        type=commands.number(1, 100_000),
+        default=5,
+        help="clips of a video that are averaged, default: %(default)s",
+    )
+    add("--top", type=commands.number(1), default=5, help="predictions for a video, default: %(default)s")
     device = os.environ.get("VIDEO_RESNET_DEVICE") or None  # checked here, so that a wrong one gives a sentence, too
-    add("--device", type=named_device, default=device, help="cuda, mps or cpu; default: the first that is there")
+    add(
+        "--device",
+        type=commands.named_device,
+        default=device,
+        help="cuda, mps or cpu; default: the first that is there",
+    )
     add("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
     add("--fast", action="store_true", help="prepare the network first, and scale frames as they are decoded")
     add("--timeline", action="store_true", help="what happens when, in a video of any length")
@@ -394,25 +407,8 @@ def _timeline(pretrained: Pretrained, options: argparse.Namespace, file: str) ->
     return segments(list(tqdm(clips, file, count, unit="clip", disable=None)), pretrained.labels, seconds)
 
 
-def named_device(text: str) -> torch.device:
-    """The torch.device of this name, for argparse, which reports one that cannot be used here."""
-    try:
-        x = torch.ones(1, 1, 1, 1, 1, device=text)
-        nn.functional.conv3d(x, x).item()
-    except Exception as error:  # every backend has its own kind of error
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise argparse.ArgumentTypeError(f"{text} cannot be used here: {reason.rstrip('.')}.") from None
-    return torch.device(text)
-
-
-def at_least_one(text: str) -> int:
-    """A whole number from 1 on, for argparse."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return int(text)
-
-
 if __name__ == "__main__":
     code = main()
-    sys.stdout.flush()
+    if sys.stdout:  # a terminal can close it
+        sys.stdout.flush()
     os._exit(code)  # without the clean-up of PyTorch's libraries, which takes a second and 0.1 GB

@@ -4,6 +4,7 @@ What real files do wrong is put right here: clocks that start again, lengths tha
 """
 
 import contextlib
+import math
 import os
 import re
 import warnings
@@ -21,7 +22,8 @@ from torch import Tensor
 
 from helpers import transforms
 
-__all__ = ["Convert", "Path", "Reader", "Size", "VideoError", "VideoInfo", "VideoWarning", "check_positive", "reason"]
+__all__ = ["Convert", "Path", "Reader", "Size", "VideoError", "VideoInfo", "VideoWarning", "check_positive", "exact",
+           "reason"]  # fmt: skip
 
 Path = str | os.PathLike[str]
 Size = tuple[int, int] | None  # (height, width); see `read_clip`
@@ -103,6 +105,7 @@ class Reader:
     def close(self) -> None:
         if self.container is not None:
             self.container.close()
+            self.container = None
 
     def info(self) -> VideoInfo:
         codec = self.stream.codec_context.codec.canonical_name
@@ -159,9 +162,9 @@ class Reader:
 
     def clip(self, start: float | Fraction, frames: int, fps: float) -> Tensor:
         check_positive(frames=frames, fps=fps)
-        if start < 0:
+        if not 0 <= start < math.inf:
             raise ValueError(f"start={start}: a clip starts at 0 or later")
-        start, fps = (Fraction(number).limit_denominator(10**6) for number in (start, fps))  # 0.7 means 7/10
+        start, fps = exact(start), exact(fps)
         self._go_to(start)
         if self.play_until(start):
             problem = f"ends after {float(self._end()):.1f} s, before the clip from {float(start):.1f} s begins"
@@ -188,11 +191,13 @@ class Reader:
         pixels = self.stream.codec_context.width * self.stream.codec_context.height
         self.stream.codec_context.thread_count = min(4, max(1, 2**23 // max(1, pixels)))  # each keeps frames in memory
         # The mean of raw DV is its clock's 60,000 ticks a second.
-        rates = self.stream.average_rate, self.stream.guessed_rate, Fraction(25)
-        self.fps = next(rate for rate in rates if rate and rate <= 1000)
+        rates = [self.stream.average_rate, self.stream.guessed_rate, Fraction(25)]
         self.tick, flags = self.stream.time_base, self.container.format.flags
         self.jumps = bool(flags & av.format.Flags.ts_discont.value)  # a transport stream's clock may, for one
         self.stampless = bool(flags & av.format.Flags.no_timestamps.value)  # a bare stream: FFmpeg makes its stamps up
+        if self.stampless:  # and takes 25 for the mean
+            rates = rates[1:]
+        self.fps = next(rate for rate in rates if rate and rate <= 10_000)
         # Matroska rounds the times of frames to whole milliseconds: half of one early is in time.
         self.slack = self.tick / 2 if self.tick <= Fraction(1, 1000) else 0
         self.zero, self.turn = Fraction(0), (False, 0)
@@ -228,6 +233,8 @@ class Reader:
 
     def _decode(self) -> _Frame | None:
         """The next frame, with its time in seconds from the first one; None at the end."""
+        if self.container is None:  # FFmpeg would crash
+            raise ValueError(f"{self.path}: this reader is closed")
         try:
             frame = next(self.decoded, None)
         except av.FFmpegError as error:
@@ -264,14 +271,16 @@ class Reader:
         """Be at or before the frame shown at `time`, by the shorter way."""
         if self.shown.time <= time <= self.shown.time + 10:  # so near it is sooner decoded than found by its key frame
             return
+        if self.container is None:
+            raise ValueError(f"{self.path}: this reader is closed")
         if self.jumps:
             self._measured_length()  # finds out whether the clock is broken
-        if self.broken:  # then no time stamp says where to look
+        if self.broken or self.stampless:  # then no time stamp says where to look
             if time < self.shown.time:
                 self.close()
                 self._open()
             return
-        with contextlib.suppress(av.FFmpegError, VideoError):
+        with contextlib.suppress(av.FFmpegError, VideoError, OverflowError):
             self.container.seek(int((time + self.zero) / self.tick), stream=self.stream)
             self._start_decoding()
             if self.shown is not None and self.shown.time <= time + self.slack:
@@ -286,7 +295,8 @@ class Reader:
         over = self.coming is None and time + self.slack >= self._end()
         if over and self._cut_short():
             problem = f"is cut short: of {self.seconds():.1f} s only {float(self._end()):.1f} s are there"
-            raise VideoError(self.path, problem, "Copy or download it again")
+            remedy = "Copy or download it again; if it is whole, write what is there anew: ffmpeg -i OLD -c copy NEW"
+            raise VideoError(self.path, problem, remedy)
         return over
 
     def _end(self) -> Fraction:
@@ -351,16 +361,22 @@ def _resize(frame: av.VideoFrame | None, upright: Callable[[], np.ndarray], size
 def _code_of_format(path: Path) -> str:
     """The four letters that name the format of pictures that FFmpeg does not know. Only its log tells them."""
     with av.logging.Capture() as log:
+        level = av.logging.get_level()
         av.logging.set_level(av.logging.WARNING)
         av.open(os.path.abspath(path), **_OPTIONS).close()
-        av.logging.set_level(None)
+        av.logging.set_level(level)
     codes = re.findall(r"\((....) / 0x", " ".join(text for _, _, text in log))
     return codes[0] if codes else "unknown"
 
 
 def check_positive(**numbers: float) -> None:
-    if min(numbers.values()) <= 0:
+    if not all(1e-6 <= number < math.inf for number in numbers.values()):
         raise ValueError(", ".join(f"{name}={number}" for name, number in numbers.items()) + ": each has to be above 0")
+
+
+def exact(number: float | Fraction) -> Fraction:
+    """A number of seconds or of frames a second as it is meant: 0.7 is 7/10."""
+    return Fraction(number if isinstance(number, Fraction) else float(number)).limit_denominator(10**6)
 
 
 def _check_file(path: Path) -> None:

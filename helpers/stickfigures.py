@@ -283,7 +283,7 @@ class StickFigures(torch.utils.data.Dataset):
         actions: the actions, one after another; of `ACTIONS` or of `MORE_ACTIONS`.
         paired: if true, each clip of "lower arms", "stand up" and "moonwalk" is the clip before it played backwards,
             noise included. A network that pools over single frames then gets exactly half of these pairs right. It needs
-            a multiple of the number of actions as `clips`; ValueError for others.
+            a multiple of the number of actions as `clips`, and each of the three right after its partner; else ValueError.
         transform: applied to the frames, a uint8 tensor (T, H, W, 3). Without it the frames are returned.
     """
 
@@ -294,6 +294,9 @@ class StickFigures(torch.utils.data.Dataset):
     ):  # fmt: skip
         if paired and clips % len(actions):
             raise ValueError(f"paired clips come in multiples of {len(actions)}, {clips} is none")
+        for before, action in zip((None, *actions), actions):
+            if paired and action in REVERSE_OF and before != REVERSE_OF[action]:
+                raise ValueError(f"paired: {action!r} has to come right after {REVERSE_OF[action]!r} in {actions}")
         self.clips, self.seed, self.paired, self.transform, self.actions = clips, seed, paired, transform, actions
         self.settings = dict(frames=frames, size=size, seconds=seconds, stage=stage)
 

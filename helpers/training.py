@@ -28,6 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from helpers import classify, datasets, weights
+from helpers.commands import named_device, number, terminal
 from helpers.transforms import random_horizontal_flip
 from helpers.video import VideoError
 
@@ -74,12 +75,18 @@ def train(
         weights.WeightsError, OSError: the checkpoint cannot be read, or written; the one before is still whole.
     """
     device, (rank, world_size) = torch.device(device), _rank_and_world_size()
+    # NumPy's numbers would not be loaded again from a checkpoint.
+    lr, epochs, batch_size, seed = float(lr), int(epochs), int(batch_size), int(seed)
     if not 0 < batch_size <= len(train_set):
         raise TrainingError(f"{len(train_set)} clips make no batch of {batch_size}")
     if batch_size % world_size:
         raise TrainingError(f"a batch of {batch_size} cannot be shared evenly by {world_size} processes")
     workers = datasets.affordable_workers(train_set, batch_size // world_size, workers)
     test_sets = test_set if isinstance(test_set, Mapping) else {"test": test_set}
+    if not all(map(len, test_sets.values())):
+        raise TrainingError("a set to test with is empty")
+    if checkpoint:
+        weights.check_writable(checkpoint)
     network = network.to(device)
     model = DistributedDataParallel(network) if world_size > 1 else network
     steps = len(train_set) // batch_size  # the clips left over differ from epoch to epoch
@@ -94,7 +101,7 @@ def train(
         clips=len(train_set), epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, fingerprint=fingerprint,
         class_weights=None if weight is None else weight.tolist(),
         augment=re.sub(" at 0x[0-9a-fA-F]+", "", repr(augment)),  # an address in memory differs from run to run
-        trained_parameters=len(parameters), processes=world_size,
+        trained_parameters=sum(p.numel() for p in parameters), processes=world_size,
     )  # fmt: skip
     state = dict(network=network, optimizer=optimizer, schedule=schedule)
     history = _resume(checkpoint, state, settings) if checkpoint else []
@@ -114,6 +121,8 @@ def train(
         if world_size > 1:
             distributed.all_reduce(sums := torch.tensor(sums, dtype=torch.float64, device=device))
         loss, correct, count, loading = map(float, sums)
+        if not np.isfinite(loss):
+            raise TrainingError(f"in epoch {epoch + 1} the loss is {loss / count}: take a lower rate than lr={lr:g}")
         line = dict(epoch=epoch + 1, loss=loss / count, train=correct / count, **scores)
         line |= dict(seconds=time.perf_counter() - start, loading=loading / world_size / train_seconds)
         history.append(line)
@@ -125,6 +134,7 @@ def train(
             times = f"{line['seconds']:.0f} s, {line['loading']:.0%} data loading"
             print(f"epoch {epoch + 1:2}/{epochs}  loss {line['loss']:.3f}  {accuracies}  {times}", flush=True)
         malloc_trim()  # other processes may train beside a notebook
+    network.eval()
     return history
 
 
@@ -227,7 +237,7 @@ def fine_tune(
             path = checkpoint and f"{checkpoint}.{suffix}"
             history += train(network, train_set, test_set, phase_epochs, lr=phase_lr, checkpoint=path, **options)
     network.requires_grad_().eval()
-    return replace(pretrained, network=network, labels=tuple(labels)), history
+    return replace(pretrained, network=network, labels=tuple(map(str, labels)), score="Not tested since."), history
 
 
 class _Augmented(Dataset):
@@ -262,7 +272,9 @@ def _resume(path, state, settings):
     if not isinstance(saved, dict) or "settings" not in saved:
         raise TrainingError(f"{path} is no checkpoint: delete it or name another file")
     if saved["settings"] != settings:
-        raise TrainingError(f"{path} is of a run with {saved['settings']}, not {settings}: delete it or name another")
+        others = {name: value for name, value in saved["settings"].items() if value != settings.get(name)}
+        here = {name: settings.get(name) for name in others}
+        raise TrainingError(f"{path} is of a run with {others}, not {here}: delete it or name another")
     for name, part in state.items():
         part.load_state_dict(saved[name])
     return saved["history"]
@@ -303,28 +315,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("folder", help="a folder that holds a folder of videos for each class")
     add("--out", default="mine.pt", help="the file to write, for helpers.classify --weights")
     add("--test", metavar="FOLDER", help="a folder of the same classes to test with, in place of a part of the first")
-    add("--test-fraction", type=float, default=0.25, help="the part of each class that is set aside to test with")
+    add("--test-fraction", type=number(0, 0.99, float), default=0.25, help="the part of each class to test with")
     add("--weights", default="stickfigures", help="to begin with; the names that helpers.classify knows")
-    add("--frozen-epochs", type=int, default=4, help="epochs of the last layer alone")
-    add("--epochs", type=int, default=8, help="epochs of all layers after that")
-    add("--lr", type=float, default=1e-3, help="highest learning rate of all layers")
-    add("--batch-size", type=int, default=16, help="clips a step, over all processes")
-    add("--crop-size", type=int, default=112, help="height and width that the network sees, in pixels")
+    add("--frozen-epochs", type=number(0), default=4, help="epochs of the last layer alone")
+    add("--epochs", type=number(0), default=8, help="epochs of all layers after that")
+    add("--lr", type=number(0, kind=float), default=1e-3, help="highest learning rate of all layers")
+    add("--batch-size", type=number(1), default=16, help="clips a step, over all processes")
+    add("--crop-size", type=number(1, 1024), default=112, help="height and width that the network sees")
     add("--no-flip", action="store_true", help="do not mirror clips: left and right matter")
     add("--balance", action="store_true", help="weight the loss so that rare classes count as much as others")
-    add("--workers", type=int, default=2, help="processes that load videos while the network trains")
-    add("--seed", type=int, default=0, help="another seed gives another split and another training")
-    add("--device", type=classify.named_device, help="cuda, mps or cpu instead of the fastest of them")
+    add("--workers", type=number(0, 64), default=2, help="processes that load videos while the network trains")
+    add("--seed", type=number(0, 2**32 - 1), default=0, help="another gives another split and training")
+    device = os.environ.get("VIDEO_RESNET_DEVICE") or None
+    add("--device", type=named_device, default=device, help="cuda, mps or cpu instead of the fastest of them")
     options = parser.parse_args(arguments)
-    for name, value in vars(options).items():
-        lowest = int(name in ("batch_size", "crop_size"))
-        if isinstance(value, (int, float)) and not lowest <= value < float("inf"):
-            parser.error(f"--{name.replace('_', '-')}: {value} is no number from {lowest} on")
     if options.lr == 0 or options.epochs + options.frozen_epochs == 0:
         parser.error("nothing would be learnt: --lr has to be above 0, and one of --epochs and --frozen-epochs, too")
-    if options.test_fraction >= 1:
-        parser.error(f"--test-fraction: {options.test_fraction:g} is no part of a class; for a quarter write 0.25")
-    with classify.terminal():
+    with terminal():
         return _run(options)
 
 
@@ -333,6 +340,8 @@ def _run(options):
         weights.check_writable(options.out)
         _fine_tune_folder(options, _join_processes(options.device or classify.get_device()))
     except (TrainingError, weights.WeightsError, VideoError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -18,7 +18,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.reader import Convert, Path, Reader, Size, VideoError, VideoInfo, VideoWarning, check_positive, reason
+from helpers.reader import (
+    Convert,
+    Path,
+    Reader,
+    Size,
+    VideoError,
+    VideoInfo,
+    VideoWarning,
+    check_positive,
+    exact,
+    reason,
+)
 
 __all__ = ["Size", "VideoError", "VideoInfo", "VideoWarning", "explain", "middle_start", "probe", "protocol_clips",
            "read_clip", "read_clips", "read_middle_clip", "stream_clips", "write_video"]  # fmt: skip
@@ -93,11 +104,11 @@ def protocol_clips(
     """
     check_positive(clips=clips, frames=frames, fps=fps)
     with contextlib.closing(Reader(path, size)) as reader:
-        divides = reader.fps % Fraction(fps) == 0  # then torchvision takes every k-th frame, the first one included
+        divides = reader.fps % exact(fps) == 0  # then torchvision takes every k-th frame, the first one included
         count = reader.seconds() * fps
         starts = max(1, int(np.ceil(count - 1e-6) if divides else count + 1e-6) - frames + 1)
         for start in np.linspace(0, starts - 1, clips).astype(int).tolist():
-            yield reader.clip(Fraction(start) / Fraction(fps).limit_denominator(10**6), frames, fps)
+            yield reader.clip(Fraction(start) / exact(fps), frames, fps)
 
 
 def stream_clips(
@@ -110,7 +121,7 @@ def stream_clips(
     """
     step = frames if step is None else step
     check_positive(step=step, frames=frames, fps=fps)
-    fps = Fraction(fps).limit_denominator(10**6)
+    fps = exact(fps)
     recent, count, covered = deque(maxlen=frames), 0, 0  # covered: how many frames the clips so far reach over
     with contextlib.closing(Reader(path, size)) as reader:
         while not reader.play_until(count / fps):
@@ -133,12 +144,15 @@ def write_video(path: Path, frames: Tensor | np.ndarray, fps: float = 15.0, qual
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
         raise ValueError(f"frames are uint8 of shape (T, H, W, 3), not {frames.dtype} of shape {frames.shape}")
+    check_positive(fps=fps)
+    if not 0 <= quality <= 51:
+        raise ValueError(f"quality={quality}: it is from 0 to 51")
     height, width = frames.shape[1:3]
     if height % 2 or width % 2:
         raise ValueError(f"H.264 holds frames of even height and width, not {height} x {width}")
     try:
-        with av.open(os.path.abspath(path), "w") as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        with av.open(os.path.abspath(os.fsdecode(path)), "w") as container:
+            stream = container.add_stream("libx264", rate=max(Fraction(1, 1001), Fraction(fps).limit_denominator(1001)))
             stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
             # With its macroblock tree x264 writes a slightly different file each time.
             stream.options = {"crf": str(quality), "x264-params": "mbtree=0"}
@@ -146,4 +160,6 @@ def write_video(path: Path, frames: Tensor | np.ndarray, fps: float = 15.0, qual
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
             container.mux(stream.encode())
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(path, f"cannot be written: {reason(error)}", "Choose a folder you may write to") from None
+        forbidden = isinstance(error, (PermissionError, FileNotFoundError, IsADirectoryError))
+        remedy = "Choose a folder you may write to" if forbidden else "Choose a name that ends in .mp4, and room for it"
+        raise VideoError(path, f"cannot be written: {reason(error)}", remedy) from None

@@ -8,11 +8,13 @@ import os
 import pickle
 import socket
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -86,9 +88,23 @@ def load(name: str | os.PathLike[str] = "stickfigures") -> Pretrained:
 
 
 def save(path: str | os.PathLike[str], pretrained: Pretrained) -> None:
-    """Write a trained network and what belongs to it to a file, which `load` takes by its path; see `save_atomically`."""
+    """Write a trained network and what belongs to it to a file, which `load` takes by its path; see `save_atomically`.
+
+    ValueError for what `load` could not give back: another network than a `VideoResNet`, or another preprocessing.
+    """
     saved = {name: getattr(pretrained, name) for name in _SAVED}
-    state = {name: tensor.cpu() for name, tensor in pretrained.network.state_dict().items()}
+    # What NumPy made would not be loaded again.
+    saved = {name: value.item() if isinstance(value, np.generic) else value for name, value in saved.items()}
+    if saved["labels"] is not None:
+        saved["labels"] = tuple(map(str, saved["labels"]))
+    network, function = pretrained.network, pretrained.preprocess
+    if not isinstance(network, VideoResNet):
+        raise ValueError(f"{path}: a {type(network).__name__} cannot be saved; give the VideoResNet inside it")
+    if len(saved["labels"] or network.fc.bias) != len(network.fc.bias):
+        raise ValueError(f"{path}: {len(saved['labels'])} labels do not fit {len(network.fc.bias)} outputs")
+    if getattr(function, "func", function) is not transforms.preprocess:
+        raise ValueError(f"{path}: this preprocessing cannot be saved; only transforms.preprocess can")
+    state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
     save_atomically(dict(saved, state=state), path)
 
 
@@ -136,8 +152,12 @@ def load_checkpoint(file: str | os.PathLike[str]) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # an UnpicklingError's own text says how to open the file unsafely
-        pickled = isinstance(error, pickle.UnpicklingError)
-        reason = "it holds more than tensors. Do not open it in another way" if pickled else _first_line(error)
+        reason = f"it is damaged, or no file of torch.save ({_first_line(error)})"
+        if isinstance(error, pickle.UnpicklingError):
+            more = "GLOBAL" in str(error)
+            reason = (
+                "it holds more than tensors. Do not open it in another way" if more else "it is no file of torch.save"
+            )
         raise WeightsError(f"{file} cannot be read safely by torch {torch.__version__}: {reason}.") from error
 
 
@@ -193,7 +213,8 @@ def _load_saved(path):
         num_classes = len(details["labels"] or saved["state"]["fc.bias"])
         network = _restore(saved["state"], path, num_classes, details["architecture"])
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        problem = f"{path} holds no network together with its labels and its preprocessing ({_first_line(error)})"
+        cause = f"it lacks {error}" if isinstance(error, KeyError) else _first_line(error)
+        problem = f"{path} holds no network together with its labels and its preprocessing ({cause})"
         raise WeightsError(f"{problem}. Choose a file of weights.save or python -m helpers.training.") from error
     preprocess = functools.partial(transforms.preprocess, crop_size=details["crop_size"])
     return Pretrained(os.fspath(path), network, preprocess=preprocess, **details)
@@ -205,7 +226,10 @@ def _restore(state, file, num_classes, architecture):
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{file} does not fit {architecture['network']}: {_first_line(error)}") from error
+        cause = textwrap.shorten(str(error).replace("Error(s) in loading state_dict for VideoResNet:", ""), 300)
+        raise WeightsError(f"{file} does not fit {architecture['network']}: {cause}") from error
+    if not all(values.isfinite().all() for values in network.state_dict().values()):
+        raise WeightsError(f"{file} holds weights that are not finite: its training failed. Train with a lower rate.")
     return network
 
 

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.video import R2Plus1D_18_Weights, r2plus1d_18
 
-from helpers import classify, stickfigures, transforms, video, weights
+from helpers import classify, commands, stickfigures, transforms, video, weights
 from helpers.scale import inference, preprocessing
 from helpers.weights import Pretrained
 
@@ -170,8 +170,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m helpers.scale.benchmark", description="Ours against torchvision's.")
     add = parser.add_argument
     add("--out", help="write the table as JSON, too")
-    add("--device", type=classify.named_device, help="default: cuda or mps where there is one, else cpu")
-    add("--rounds", type=classify.at_least_one, default=3, help="of each line, default: %(default)s")
+    add("--device", type=commands.named_device, help="default: cuda or mps where there is one, else cpu")
+    add("--rounds", type=commands.number(1), default=3, help="of each line, default: %(default)s")
     add("--only", default="", help="lines whose title holds this text")
     options = parser.parse_args(arguments)
     if options.out:
@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
         except OSError as error:
             parser.error(str(error))
     rows, device = [], options.device or classify.get_device()
-    with classify.terminal(), tempfile.TemporaryDirectory() as folder:
+    with commands.terminal(), tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "drawn.mp4"))
         scene = stickfigures.scene("jumping jacks", seed=0, index=0, frames=300, size=256, seconds=10.0)
         video.write_video(path, scene.frames, fps=30)

@@ -1,6 +1,7 @@
 """A JSON row for each video of a folder, written as soon as it is known; a run that was killed goes on. See notebook 14."""
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -75,7 +76,10 @@ def classify_folder(
 def settings_of(pretrained: Pretrained, clips: int, k: int, dtype: torch.dtype, fast: bool) -> dict:
     """What the predictions of a row depend on."""
     precision = str(dtype).removeprefix("torch.")
-    return dict(weights=pretrained.name, clips=clips, top=k, precision=precision, fast=fast)
+    name = pretrained.name
+    if os.path.isfile(name):  # which may be another network by tomorrow
+        name += f" ({weights.checksum(name)[:8]})"
+    return dict(weights=name, clips=clips, top=k, precision=precision, fast=fast)
 
 
 def predict_row(classifier: classify.VideoClassifier, read: Callable[[], Iterable], path: Path) -> dict:
@@ -155,9 +159,13 @@ def _finished(out, settings, retry):
     finished = _read_rows(out, settings)
     if retry and any(finished.values()):
         print(f"Trying {sum(finished.values()):,} files with errors again.", file=sys.stderr)
-        with open(out, encoding="utf-8") as rows, open(f"{out}.new", "w", encoding="utf-8") as kept:
-            kept.writelines(row for row in rows if "error" not in json.loads(row))
-        os.replace(f"{out}.new", out)
+        new = Path(f"{out}.new")
+        try:
+            with open(out, encoding="utf-8") as rows, open(new, "w", encoding="utf-8") as kept:
+                kept.writelines(row for row in rows if row.strip() and "error" not in json.loads(row))
+            os.replace(new, out)
+        finally:
+            new.unlink(missing_ok=True)
         finished = {name: failed for name, failed in finished.items() if not failed}
     return finished
 
@@ -169,7 +177,11 @@ def _read_rows(out, settings):
         return finished
     with open(out, "rb") as rows:
         for number, line in enumerate(rows, start=1):
+            size += len(line)
+            if not line.strip():
+                continue
             if not line.endswith(b"\n") and (line.startswith(BEGIN) or BEGIN.startswith(line)):
+                size -= len(line)
                 break  # half a row, and not another file that was named by mistake
             try:
                 row = json.loads(line)
@@ -179,7 +191,6 @@ def _read_rows(out, settings):
             if others != settings:
                 raise ValueError(f"{out} holds rows made with {others}, not with {settings}: name another file")
             finished[name] = "error" in row
-            size += len(line)
     if size < os.path.getsize(out):
         os.truncate(out, size)
     return finished
@@ -192,7 +203,8 @@ def follow(run: Iterator[Progress], out: str | os.PathLike) -> int:
         for update in tqdm(run, total=progress.total, initial=progress.done, unit="file", disable=None):
             progress = update
     except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        print(f"{out}: {error.strerror}. Make room, and run the same again." if full else error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nInterrupted. The rows so far are in {out}; the same command goes on.", file=sys.stderr)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -181,7 +182,7 @@ def test_the_fast_command(capsys):
 
 
 @pytest.mark.parametrize("wrong, says", [
-    (["--clips", "0", "a"], "less than 1"),
+    (["--clips", "0", "a"], "0 is no whole number from 1 to 100,000"),
     (["--device", "abacus", "a"], "abacus cannot be used here"),
     (["--device", "meta", "a"], "meta cannot be used here"),
     (["--device", "xla", "a"], "xla cannot be used here"),
@@ -478,3 +479,37 @@ def test_memory_does_not_grow_with_the_picture(tmp_path):
     assert large - small < 300
     small, large = (peak(tmp_path / name, "--out", tmp_path / f"{name}.jsonl") for name in ("small", "large"))
     assert large - small < 600
+
+
+def test_a_network_in_train_mode_is_refused():
+    pretrained = weights.load()
+    before = {name: values.clone() for name, values in pretrained.network.state_dict().items()}
+    pretrained.network.layer4.train()
+    for function in (classify.predict_clips, classify.extract_features):
+        with pytest.raises(ValueError, match=r"call network.eval\(\) first"):
+            function(pretrained, [torch.zeros(16, 8, 8, 3, dtype=torch.uint8)], "cpu")
+    with pytest.raises(ValueError, match="train mode"):
+        classify.predict_video(CLIP, pretrained, device="cpu")
+    assert all(torch.equal(values, before[name]) for name, values in pretrained.network.state_dict().items())
+
+
+def test_features_of_a_network_inside_another_are_refused():
+    pretrained = weights.load()
+    wrapped = dataclasses.replace(pretrained, network=torch.nn.Sequential(pretrained.network).eval())
+    with pytest.raises(TypeError, match="does not end in fc"):
+        classify.extract_features(wrapped, [], "cpu")
+
+
+def test_fast_refuses_a_preprocessing_that_it_would_not_do():
+    pretrained = weights.load()
+    for change in (dict(preprocess=lambda frames: frames), dict(crop_size=64)):
+        with pytest.raises(ValueError, match="fast has a preprocessing of its own"):
+            classify.VideoClassifier(dataclasses.replace(pretrained, **change), fast=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+@pytest.mark.parametrize("end", ["| head -c 1", ">&-"])
+def test_an_output_that_nobody_reads_ends_without_a_stack(end):
+    command = f'{shlex.quote(sys.executable)} -m helpers.classify --clips 1 --device cpu "{CLIP}" "{CLIP}" {end}'
+    result = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert "Traceback" not in result.stderr, result.stderr

@@ -105,7 +105,7 @@ def test_what_cannot_be_done_is_said(folder, tmp_path, capsys, monkeypatch):
         assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     for option, value, words in (
-        ("--batch-size", 0, "0 is no number from 1 on"),
+        ("--batch-size", 0, "0 is no whole number from 1 on"),
         ("--lr", "nan", "nan is no number from 0"),
     ):
         with pytest.raises(SystemExit):
@@ -130,11 +130,14 @@ def test_the_output_and_the_options_are_checked_before_the_first_video(folder, t
         assert training.main([str(folder), "--out", str(out), *SMALL]) == 2
         assert says in capsys.readouterr().err
     for wrong, says in (
-        (["--test-fraction", "25"], "25 is no part of a class; for a quarter write 0.25"),
+        (["--test-fraction", "25"], "25 is no number from 0 to 0.99"),
         (["--lr", "0"], "nothing would be learnt: --lr has to be above 0"),
         (["--epochs", "0", "--frozen-epochs", "0"], "nothing would be learnt"),
         (["--device", "meta"], "meta cannot be used here"),
-        (["--batch-size", "0"], "0 is no number from 1 on"),
+        (["--batch-size", "0"], "0 is no whole number from 1 on"),
+        (["--seed", "99999999999999999999"], "is no whole number from 0 to"),
+        (["--crop-size", "100000"], "100000 is no whole number from 1 to 1,024"),
+        (["--workers", "nan"], "nan is no whole number"),
     ):
         with pytest.raises(SystemExit) as raised:
             training.main([str(folder), "--out", str(tmp_path / "a.pt"), *wrong])

@@ -381,3 +381,9 @@ def test_what_is_kept_for_training_is_what_autograd_keeps(name):
     predicted = sum(map(blocks.activation_bytes, layers)) + 4 * x.numel()
     statistics = 8 * sum(layer.output[0] for layer in layers if layer.kind == "BatchNorm3d")  # means and variances
     assert predicted + statistics <= sum(kept.values()) <= predicted + statistics + 4 * output.numel() + 4 * 8 * 64
+
+
+def test_a_kind_that_does_not_exist_has_no_cost():
+    for kind in ("2+1D", "2d", ""):
+        with pytest.raises(ValueError, match="choose from 2D, 3D"):
+            blocks.conv_cost(kind, 64, 64)

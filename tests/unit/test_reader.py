@@ -270,3 +270,35 @@ def test_a_copy_is_left_alone(film, tmp_path):
     before = (tmp_path / "copy.mp4").read_bytes(), sorted(path.name for path in tmp_path.iterdir())
     video.probe(tmp_path / "copy.mp4")
     assert ((tmp_path / "copy.mp4").read_bytes(), sorted(path.name for path in tmp_path.iterdir())) == before
+
+
+@pytest.mark.parametrize("name, codec", [("a.m1v", "mpeg1video"), ("a.m2v", "mpeg2video"), ("a.h264", "libx264")])
+def test_a_bare_stream_is_read_from_its_beginning_at_its_own_rate(tmp_path, name, codec):
+    numbers = [k // 30 for k in range(900)]  # the second, of 30
+    path = write_film(
+        tmp_path / name, [Fraction(k, 30) for k in range(900)], codec, {"g": "12"}, Fraction(1, 30), 30, numbers
+    )
+    info = video.probe(path)
+    assert info.fps == pytest.approx(30) and info.seconds == pytest.approx(30, abs=0.2)
+    for second in (25, 3, 14):
+        assert read_number(video.read_clip(path, second + 0.5, 1, 30)[0].numpy()) == second
+
+
+def test_a_closed_reader_says_so(film):
+    closed = reader.Reader(film)
+    closed.close()
+    closed.close()
+    for start in (0.0, 20.0):
+        with pytest.raises(ValueError, match="this reader is closed"):
+            closed.clip(start, 90, 15.0)
+
+
+def test_numbers_of_any_kind_make_a_clip(film):
+    expected = video.read_clip(film, 0.5, 4, 15)
+    for start, fps in ((torch.tensor(0.5), np.float32(15)), (np.float64(0.5), np.int64(15))):
+        assert torch.equal(video.read_clip(film, start, 4, fps), expected)
+    for start, fps in ((0, np.inf), (np.inf, 15), (0, np.nan), (0, 1e-9)):
+        with pytest.raises(ValueError, match="above 0|at 0 or later"):
+            video.read_clip(film, start, 4, fps)
+    with pytest.raises(video.VideoError, match="before the clip"):
+        video.read_clip(film, 1e300)

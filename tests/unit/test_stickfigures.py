@@ -204,3 +204,9 @@ def test_a_data_set_of_other_actions():
     assert np.array_equal(clips[6][0], scene("bow", 5, 6, frames=4, size=32).frames)
     with pytest.raises(ValueError, match="unknown action 'jump'"):
         scene("jump", 1, 1)
+
+
+def test_pairs_need_the_partner_just_before():
+    for actions in (("wave", "lower arms"), ("lower arms", "raise arms")):
+        with pytest.raises(ValueError, match="'lower arms' has to come right after 'raise arms'"):
+            StickFigures(4, paired=True, actions=actions)

@@ -525,3 +525,43 @@ def test_reference_cycles_are_let_go_first():
     del node
     training.malloc_trim()
     assert psutil.Process().memory_info().rss - before < 50e6
+
+
+def small_set(classes=2, clips=8):
+    return [(torch.randn(1, 2, 4, 4), k % classes) for k in range(clips)]
+
+
+def test_a_training_that_diverges_ends_with_a_sentence():
+    clips = small_set()
+    with pytest.raises(TrainingError, match="in epoch [12] the loss is (nan|inf): take a lower rate than lr=1e"):
+        training.train(small_network(), clips, clips, 3, lr=1e30, batch_size=4)
+
+
+def test_numbers_of_numpy_are_saved_so_that_they_can_be_loaded(tmp_path):
+    clips, path = small_set(), tmp_path / "c.pt"
+    options = dict(lr=np.logspace(-3, -2, 2)[0], batch_size=np.int64(4), seed=np.int64(3), checkpoint=path)
+    history = training.train(small_network(), clips, clips, np.int64(1), **options)
+    network = small_network().train()
+    assert training.train(network, clips, clips, np.int64(1), **options) == history
+    assert not network.training  # as after a training
+
+
+def test_what_cannot_end_does_not_begin(tmp_path, capsys):
+    clips = small_set()
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        training.train(small_network(), clips, clips, 1, batch_size=4, checkpoint=tmp_path / "no" / "c.pt")
+    with pytest.raises(TrainingError, match="a set to test with is empty"):
+        training.train(small_network(), clips, dict(test=clips, other=[]), 1, batch_size=4)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_checkpoint_of_another_network_is_refused_before_it_is_loaded(tmp_path):
+    clips, other = small_set(), small_network()
+    training.train(small_network(), clips, clips, 1, batch_size=4, checkpoint=tmp_path / "c.pt")
+    other[-1] = nn.Linear(8, 3)
+    before = {name: values.clone() for name, values in other.state_dict().items()}
+    with pytest.raises(
+        TrainingError, match="of a run with {'trained_parameters': 258}, not {'trained_parameters': 267}"
+    ):
+        training.train(other, clips, clips, 1, batch_size=4, checkpoint=tmp_path / "c.pt")
+    assert all(torch.equal(values, before[name]) for name, values in other.state_dict().items())

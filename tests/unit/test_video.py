@@ -462,3 +462,14 @@ def test_a_damaged_video_gives_the_clips_before_the_damage(tmp_path):
 def test_impossible_streams_are_refused(film, wrong):
     with pytest.raises(ValueError, match="has to be above 0"):
         next(video.stream_clips(film, **wrong))
+
+
+def test_what_cannot_be_written_as_a_video_is_said(tmp_path):
+    frames = torch.zeros(2, 16, 16, 3, dtype=torch.uint8)
+    for options in (dict(fps=0), dict(fps=-1), dict(quality=100)):
+        with pytest.raises(ValueError, match="fps|quality"):
+            video.write_video(tmp_path / "a.mp4", frames, **options)
+    with pytest.raises(video.VideoError, match=r"Choose a name that ends in \.mp4"):
+        video.write_video(tmp_path / "a.nothing", frames)
+    video.write_video(str(tmp_path / "b.mp4").encode(), frames)
+    assert len(video.read_clip(tmp_path / "b.mp4", frames=2)) == 2

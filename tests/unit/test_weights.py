@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT, unprivileged
@@ -379,3 +380,42 @@ def test_whether_a_file_can_be_written_is_known_before(tmp_path):
             weights.check_writable(tmp_path / "new.pt")
     finally:
         tmp_path.chmod(0o755)
+
+
+def test_what_could_not_be_loaded_is_not_saved(stickfigures, tmp_path):
+    path = tmp_path / "a.pt"
+    for change in (
+        dict(labels=("a", "b")),
+        dict(network=nn.Sequential(stickfigures.network)),
+        dict(preprocess=lambda frames: frames),
+    ):
+        with pytest.raises(ValueError, match=r"a\.pt: .*(2 labels do not fit 10 outputs|cannot be saved)"):
+            weights.save(path, replace(stickfigures, **change))
+    assert not path.exists()
+    numpys = replace(stickfigures, labels=np.array(stickfigures.labels), fps=np.float64(15))
+    weights.save(path, numpys)
+    assert weights.load(path).labels == stickfigures.labels and weights.load(path).fps == 15
+
+
+def test_a_file_that_does_not_fit_says_where(stickfigures, tmp_path):
+    path = tmp_path / "a.pt"
+    weights.save(path, stickfigures)
+    saved = torch.load(path)
+    state = saved["state"]
+    wrapped = {f"module.{name}": values for name, values in state.items()}
+    diverged = state | {"fc.bias": torch.full((10,), torch.nan)}
+    for change, says in (
+        (dict(state=wrapped), "Missing key.*stem.0.weight"),
+        (dict(state=diverged), "not finite: its training failed"),
+        (dict(labels=("a", "b", "c")), "size mismatch for fc.weight"),
+    ):
+        torch.save(saved | change, path)
+        with pytest.raises(weights.WeightsError, match=says):
+            weights.load(path)
+    del saved["crop_size"]
+    torch.save(saved, path)
+    with pytest.raises(weights.WeightsError, match="it lacks 'crop_size'"):
+        weights.load(path)
+    path.write_text("hi", encoding="utf-8")
+    with pytest.raises(weights.WeightsError, match="damaged, or no file of torch.save|it is no file of torch.save"):
+        weights.load(path)

@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
+import torch
 from conftest import ROOT, write_film
 from PIL import Image
 
@@ -309,3 +311,25 @@ def test_a_folder_of_frames_gets_the_command_that_makes_a_video(tmp_path, capsys
         subprocess.run(command, shell=True, check=True, capture_output=True)  # as it is pasted into a terminal
         info = video.probe(tmp_path / "in" / "one.mp4")
         assert (info.width, info.height, info.fps) == (32, 20, 25) and info.seconds == pytest.approx(0.12)
+
+
+def test_another_network_in_a_file_of_the_same_name_is_told_from_the_first(tmp_path):
+    pretrained, path = weights.load(), tmp_path / "mine.pt"
+    made = []
+    for label in ("first", "second"):
+        weights.save(path, replace(pretrained, labels=(label, *pretrained.labels[1:])))
+        made.append(folder_job.settings_of(weights.load(path), 5, 5, torch.float32, False))
+    assert made[0] != made[1] and made[0]["weights"].startswith(f"{path} (")
+    assert folder_job.settings_of(pretrained, 5, 5, torch.float32, False)["weights"] == "stickfigures"
+
+
+def test_an_empty_line_does_no_harm(folder, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    fill(folder, out)
+    before = rows(out)
+    with open(out, "a", encoding="utf-8") as file:
+        file.write("\n")
+    (folder / "new").write_bytes(b"1234")
+    assert fill(folder, out)[-1].done == 5
+    lines = [line for line in out.read_text(encoding="utf-8").splitlines() if line]
+    assert [json.loads(line) for line in lines][:4] == before and len(lines) == 5
