@@ -95,6 +95,12 @@ def find_sets(
     the first of them, or a class has too few groups to be split.
     """
     places = {"train": folder, "test": test_folder} if test_folder else split_folders(folder) or {"train": folder}
+    if not 0 <= test_fraction <= 1:
+        raise ValueError(f"test_fraction={test_fraction}: a part of each class is from 0 to 1")
+    if test_folder and not os.path.isdir(test_folder):
+        raise ValueError(f"there is no folder {test_folder} to test with")
+    if test_folder and os.path.samefile(folder, test_folder):
+        raise ValueError(f"{folder} cannot be trained on and tested with: name another folder")
     classes, *others = (_classes(place) for place in places.values())  # before the first video is opened
     for place, other in zip(list(places.values())[1:], others):
         if other != classes:

@@ -385,6 +385,8 @@ def _check_file(path: Path) -> None:
         if re.match("[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path)):  # two letters or more; one is a drive of Windows
             remedy = "Save it first, for instance 60 seconds of it: ffmpeg -i ADDRESS -t 60 clip.mp4"
             raise VideoError(path, "is an address, and only files are read here", remedy)
+        if os.path.islink(path):
+            raise VideoError(path, "is a link that leads to no file", "Put the file back, or link to another")
         raise VideoError(path, "there is no such file", f"Check the name; it is looked for from {os.getcwd()}")
     if os.path.isdir(path):
         raise VideoError(path, "is a folder", "Name a video file in it")

@@ -271,7 +271,7 @@ def scene(
 
     joints = np.stack([points.real, points.imag], axis=-1).transpose(1, 0, 2)
     order = slice(None, None, -1 if action in REVERSE_OF else 1)
-    return Scene(pixels[order], mask[order], joints[order])
+    return Scene(*(np.ascontiguousarray(part[order]) for part in (pixels, mask, joints)))  # torch takes no others
 
 
 class StickFigures(torch.utils.data.Dataset):
@@ -309,5 +309,5 @@ class StickFigures(torch.utils.data.Dataset):
             raise IndexError(f"clip {index} of {self.clips}")
         label = index % len(self.actions)
         partner = index - 1 if self.paired and self.actions[label] in REVERSE_OF else index
-        frames = torch.from_numpy(scene(self.actions[label], self.seed, partner, **self.settings).frames.copy())
+        frames = torch.from_numpy(scene(self.actions[label], self.seed, partner, **self.settings).frames)
         return (self.transform(frames) if self.transform else frames), label

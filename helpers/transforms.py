@@ -72,9 +72,13 @@ def preprocess(frames: Tensor, crop_size: int = 112) -> Tensor:
 
     With a crop size of 112 it equals torchvision's preset for its video networks. TypeError or ValueError: no such frames.
     """
+    if not isinstance(frames, Tensor):
+        raise TypeError(
+            f"frames are a tensor, not {type(frames).__name__}; of an array of NumPy: torch.from_numpy(frames)"
+        )
     if frames.dtype != torch.uint8:
         raise TypeError(f"frames are uint8, 0 to 255, not {frames.dtype}. From 0 to 1: (255 * frames).to(torch.uint8)")
-    if frames.ndim != 4 or frames.shape[3] != 3:
+    if frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
         raise ValueError(f"frames are (T, H, W, 3), not {tuple(frames.shape)}")
     return normalize(center_crop(resize(frames, resized_size(crop_size)), crop_size))
 

@@ -210,6 +210,9 @@ def _load_saved(path):
     saved = load_checkpoint(path)
     try:
         details = {name: saved[name] for name in _SAVED}
+        numbers = {name: details[name] for name in ("frames", "fps", "crop_size")}
+        if not all(0 < value < 10_000 for value in numbers.values()):
+            raise ValueError(f"impossible: {numbers}")
         num_classes = len(details["labels"] or saved["state"]["fc.bias"])
         network = _restore(saved["state"], path, num_classes, details["architecture"])
     except (KeyError, IndexError, TypeError, ValueError) as error:

@@ -179,7 +179,10 @@ def main(arguments: list[str] | None = None) -> int:
             weights.check_writable(options.out)
         except OSError as error:
             parser.error(str(error))
-    rows, device = [], options.device or classify.get_device()
+    device = options.device or classify.get_device()
+    if not any(options.only in line.title for line in lines(device)):
+        parser.error(f"no line has {options.only!r} in its title")
+    rows = []
     with commands.terminal(), tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "drawn.mp4"))
         scene = stickfigures.scene("jumping jacks", seed=0, index=0, frames=300, size=256, seconds=10.0)

@@ -93,9 +93,18 @@ def optimize_for_inference(
         dtype: of its computations; torch.bfloat16 where the processor has it, on a GPU also torch.float16.
         size: (C, T, H, W) of the clips for which the layout is chosen. Others work, too.
     """
-    if network.training:
+    modules, blocks = (
+        list(network.modules()),
+        [block for k in (1, 2, 3, 4) for block in getattr(network, f"layer{k}", ())],
+    )
+    if any(module.training for module in modules):
         raise ValueError("call network.eval() first: in train mode batch norms take the statistics of the batch")
-    with torch.no_grad():
+    known = all(isinstance(getattr(block, "relu", None), nn.ReLU) for block in blocks)
+    if not (known and blocks and isinstance(network.avgpool, nn.AdaptiveAvgPool3d)) or any(
+        m._forward_hooks for m in modules
+    ):
+        raise TypeError("this network has other parts than a video ResNet, or hooks, which would be left out")
+    with torch.no_grad(), torch.random.fork_rng([]):  # new layers draw random weights first
         return _Prepared(network, dtype, size).eval()
 
 

@@ -31,7 +31,7 @@ ABOVE = {"scale": {"scale"}, "lessons": {"lessons", "scale"}, "assets": {"assets
 UP = {("classify", "scale")}  # inside functions only: what --fast and --out ask for
 
 LINES = {"flat": 430, "lessons": 250, "assets": 250}  #: of a file
-TOGETHER = {"flat": 3140, "scale": 930}  #: of all files of a kind
+TOGETHER = {"flat": 3160, "scale": 940}  #: of all files of a kind
 
 
 def modules(root):
@@ -251,11 +251,11 @@ FAULTS = [
     ),
     ("check_sizes", "plots has 431 lines", {"plots": "x = 1\n" * 431}),
     ("check_sizes", "lessons.one has 251 lines", {"lessons/one": "x = 1\n" * 251}),
-    ("check_sizes", "scale files have 931 lines", {"scale/export": "x = 1\n" * 930}),
+    ("check_sizes", "scale files have 941 lines", {"scale/export": "x = 1\n" * 940}),
     (
         "check_sizes",
-        "flat files have 3141",
-        {name: "x = 1\n" * 380 for name in list(FLAT)[:8]} | {"classify": "x = 1\n" * 99},
+        "flat files have 3161",
+        {name: "x = 1\n" * 382 for name in list(FLAT)[:8]} | {"classify": "x = 1\n" * 103},
     ),
     ("check_sizes", "helpers/odds.py is not in the drawing", {"odds": "x = 1\n"}),
     ("check_elsewhere", "helpers/plots.py, line 1: open needs encoding=", {"plots": "open('a', 'w')\n"}),

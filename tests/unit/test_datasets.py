@@ -224,7 +224,7 @@ def test_links_are_followed_and_circles_are_not(folder, tmp_path):
     names = [os.path.relpath(video.path, folder).replace(os.sep, "/") for video in found.videos]
     assert names[:4] == ["jump/c.avi", "jump/deeper/d.mov", "kick/c.avi", "kick/deeper/d.mov"]
     assert names[4:] == ["wave/a.mkv", "wave/b.mp4", "wave/linked.mp4"]
-    assert any("gone.mp4: there is no such file" in problem for problem in found.unreadable)
+    assert any("gone.mp4: is a link that leads to no file" in problem for problem in found.unreadable)
 
 
 def test_any_error_of_a_file_is_a_sentence_with_its_name(folder, monkeypatch):
@@ -324,3 +324,13 @@ def test_workers_need_shared_memory(monkeypatch, capsys):
     assert datasets.affordable_workers(clips, 1, workers=2) == 2 and datasets.affordable_workers(clips, 8, 0) == 0
     usage.free = 2**31
     assert datasets.affordable_workers(clips, 8, workers=2) == 2 and capsys.readouterr().err == ""
+
+
+def test_sets_that_cannot_be_are_refused(tmp_path):
+    for fraction in (25, -1):
+        with pytest.raises(ValueError, match=f"test_fraction={fraction}"):
+            datasets.find_sets(tmp_path, test_fraction=fraction)
+    with pytest.raises(ValueError, match="trained on and tested with"):
+        datasets.find_sets(tmp_path, tmp_path)
+    with pytest.raises(ValueError, match="there is no folder .*nowhere to test with"):
+        datasets.find_sets(tmp_path, tmp_path / "nowhere")

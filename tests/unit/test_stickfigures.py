@@ -210,3 +210,8 @@ def test_pairs_need_the_partner_just_before():
     for actions in (("wave", "lower arms"), ("lower arms", "raise arms")):
         with pytest.raises(ValueError, match="'lower arms' has to come right after 'raise arms'"):
             StickFigures(4, paired=True, actions=actions)
+
+
+@pytest.mark.parametrize("action", ["sit down", "stand up"])
+def test_a_scene_can_become_tensors(action):
+    assert all(torch.from_numpy(part).is_contiguous() for part in scene(action, 0, 0, frames=3, size=32))

@@ -59,3 +59,10 @@ def test_frames_of_another_kind_are_refused():
     for wrong in (frames[0], frames.permute(0, 3, 1, 2)):
         with pytest.raises(ValueError, match=r"frames are \(T, H, W, 3\), not"):
             transforms.preprocess(wrong)
+
+
+def test_frames_of_numpy_and_no_frames_are_told():
+    with pytest.raises(TypeError, match="not ndarray; of an array of NumPy: torch.from_numpy"):
+        transforms.preprocess(np.zeros((2, 8, 8, 3), dtype=np.uint8))
+    with pytest.raises(ValueError, match="not .0, 8, 8, 3"):
+        transforms.preprocess(torch.zeros(0, 8, 8, 3, dtype=torch.uint8))

@@ -144,3 +144,9 @@ def test_what_is_said_of_a_gpu_is_in_its_stored_table():
     page = (ROOT / "notebooks/13_make_it_fast.ipynb").read_text(encoding="utf-8")
     assert f"{one[0]} times as fast for one clip in float32, {eight[0]} times for eight at once" in page
     assert f"and {eight[1]} times for eight in bfloat16" in page
+
+
+def test_lines_that_do_not_exist_are_told(capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(["--only", "zzz", "--device", "cpu"])
+    assert "no line has 'zzz' in its title" in capsys.readouterr().err

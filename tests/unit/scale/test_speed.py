@@ -145,3 +145,22 @@ def test_bfloat16_gives_the_trained_networks_predictions():
         expected, logits = (torch.cat([module(x[None]) for x, _ in clips]) for module in (network, fast))
     assert (logits.argmax(1) == expected.argmax(1)).all()
     assert (logits - expected).abs().max() < 1e-2 * expected.abs().max()
+
+
+def test_what_would_be_left_out_is_refused():
+    def network():
+        return NETWORKS["r2plus1d_18"](5, 8).eval()
+
+    pooled, straight, hooked, half = (network() for _ in range(4))
+    pooled.avgpool = nn.AdaptiveMaxPool3d(1).eval()
+    straight.layer2[0].relu = nn.Identity().eval()
+    hooked.layer1.register_forward_hook(lambda *_: None)
+    for other in (pooled, straight, hooked):
+        with pytest.raises(TypeError, match="other parts than a video ResNet"):
+            inference.optimize_for_inference(other, size=(3, 4, 16, 16))
+    half.layer3.train()
+    with pytest.raises(ValueError, match="eval"):
+        inference.optimize_for_inference(half, size=(3, 4, 16, 16))
+    plain, state = network(), torch.get_rng_state()
+    inference.optimize_for_inference(plain, size=(3, 4, 16, 16))
+    assert torch.equal(torch.get_rng_state(), state)
