@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from helpers import commands, transforms, video, weights
+from helpers import transforms, video, weights
+from helpers.commands import named_device, number, terminal
 from helpers.weights import Pretrained
 
 __all__ = ("PRECISIONS Prediction Segment VideoClassifier ahead average_probs device_name "
@@ -71,7 +72,7 @@ def get_device() -> torch.device:
 def mps_convolves() -> bool:
     """Whether the Apple GPU of this machine can run 3D convolutions; prints a sentence if it cannot."""
     try:
-        return bool(commands.named_device("mps"))
+        return bool(named_device("mps"))
     except argparse.ArgumentTypeError as error:
         print(f"{error} Going on with the CPU, which is slower.", file=sys.stderr)
         return False
@@ -195,7 +196,7 @@ class VideoClassifier:
         self.device, self.dtype = torch.device(device or get_device()), dtype
         self.read_clips = partial(video.read_clips, size=_decoded_size(pretrained))
         if fast:
-            if _crop_size(pretrained) != pretrained.crop_size:
+            if weights.crop_size_of(pretrained) != pretrained.crop_size:
                 raise ValueError("fast has a preprocessing of its own, which is not that of this network")
             from helpers.scale import inference, preprocessing
 
@@ -227,16 +228,9 @@ def predict_video(
     return VideoClassifier(pretrained, clips, k, device, dtype, fast)(path)
 
 
-def _crop_size(pretrained: Pretrained) -> int | None:
-    """The crop size of `transforms.preprocess`, if that is the preprocessing; None if it is another one."""
-    function = pretrained.preprocess
-    ours = getattr(function, "func", function) is transforms.preprocess
-    return getattr(function, "keywords", {}).get("crop_size", 112) if ours else None
-
-
 def _decoded_size(pretrained: Pretrained) -> video.Size:
     """The size to which frames may be scaled while they are decoded, as the preprocessing does; None if it is another one."""
-    crop_size = _crop_size(pretrained)
+    crop_size = weights.crop_size_of(pretrained)
     return transforms.resized_size(crop_size) if crop_size else None
 
 
@@ -307,7 +301,7 @@ def extract_features(pretrained: Pretrained, clips: Clips, device: Device = None
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; 0 if every file was classified, 1 if some could not be, 2 if it could not begin, 130 if interrupted."""
-    with commands.terminal():
+    with terminal():
         return _run(_options(arguments))
 
 
@@ -343,20 +337,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("files", nargs="+", metavar="FILE", help="a video; with --out a folder of videos")
     add("--weights", default="stickfigures", help=f"{', '.join(weights.NAMES)}, or your file; default: %(default)s")
-    add(
-        "--clips",
-        type=commands.number(1, 100_000),
-        default=5,
-        help="clips of a video that are averaged, default: %(default)s",
-    )
-    add("--top", type=commands.number(1), default=5, help="predictions for a video, default: %(default)s")
+    add("--clips", type=number(1, 100_000), default=5, help="clips of a video that are averaged, default: %(default)s")
+    add("--top", type=number(1), default=5, help="predictions for a video, default: %(default)s")
     device = os.environ.get("VIDEO_RESNET_DEVICE") or None  # checked here, so that a wrong one gives a sentence, too
-    add(
-        "--device",
-        type=commands.named_device,
-        default=device,
-        help="cuda, mps or cpu; default: the first that is there",
-    )
+    add("--device", type=named_device, default=device, help="cuda, mps or cpu; default: the first that is there")
     add("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
     add("--fast", action="store_true", help="prepare the network first, and scale frames as they are decoded")
     add("--timeline", action="store_true", help="what happens when, in a video of any length")

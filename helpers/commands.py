@@ -20,7 +20,7 @@ __all__ = ["named_device", "number", "terminal"]
 def terminal() -> Iterator[None]:
     """For every command: names that the terminal cannot show do not end the run, and a VideoWarning is one sentence.
 
-    Where nobody reads the output any longer, or it cannot be written, the command ends with SystemExit and without a stack.
+    Where nobody reads the output any longer, as after `| head -1`, the command ends with SystemExit and without a stack.
     """
     streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
     before = [stream.errors for stream in streams]
@@ -33,7 +33,7 @@ def terminal() -> Iterator[None]:
                 print(message, file=sys.stderr) if category is VideoWarning else show(message, category, *place)
             )
             yield
-    except BrokenPipeError:  # `| head -1`
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more as it ends
         raise SystemExit(141) from None  # as of a program that this signal ends
     finally:

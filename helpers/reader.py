@@ -107,6 +107,10 @@ class Reader:
             self.container.close()
             self.container = None
 
+    def _require_open(self) -> None:
+        if self.container is None:  # FFmpeg would crash
+            raise ValueError(f"{self.path}: this reader is closed")
+
     def info(self) -> VideoInfo:
         codec = self.stream.codec_context.codec.canonical_name
         return VideoInfo(*self.size, float(self.fps), self.seconds(), codec)
@@ -233,8 +237,7 @@ class Reader:
 
     def _decode(self) -> _Frame | None:
         """The next frame, with its time in seconds from the first one; None at the end."""
-        if self.container is None:  # FFmpeg would crash
-            raise ValueError(f"{self.path}: this reader is closed")
+        self._require_open()
         try:
             frame = next(self.decoded, None)
         except av.FFmpegError as error:
@@ -271,8 +274,7 @@ class Reader:
         """Be at or before the frame shown at `time`, by the shorter way."""
         if self.shown.time <= time <= self.shown.time + 10:  # so near it is sooner decoded than found by its key frame
             return
-        if self.container is None:
-            raise ValueError(f"{self.path}: this reader is closed")
+        self._require_open()
         if self.jumps:
             self._measured_length()  # finds out whether the clock is broken
         if self.broken or self.stampless:  # then no time stamp says where to look

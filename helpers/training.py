@@ -71,7 +71,8 @@ def train(
         (accuracies), seconds, and loading (the fraction of the training time spent waiting for clips).
 
     Raises:
-        TrainingError: fewer clips than one batch, a batch that the processes cannot share, a checkpoint of another run.
+        TrainingError: fewer clips than one batch, none to test with, a batch that the processes cannot share, a checkpoint of
+            another run, a loss that is not finite.
         weights.WeightsError, OSError: the checkpoint cannot be read, or written; the one before is still whole.
     """
     device, (rank, world_size) = torch.device(device), _rank_and_world_size()
@@ -237,7 +238,7 @@ def fine_tune(
             path = checkpoint and f"{checkpoint}.{suffix}"
             history += train(network, train_set, test_set, phase_epochs, lr=phase_lr, checkpoint=path, **options)
     network.requires_grad_().eval()
-    return replace(pretrained, network=network, labels=tuple(map(str, labels)), score="Not tested since."), history
+    return replace(pretrained, network=network, labels=tuple(map(str, labels)), score="Not tested."), history
 
 
 class _Augmented(Dataset):

@@ -29,7 +29,7 @@ from helpers.reader import (
     check_positive,
     exact,
     reason,
-)
+)  # fmt: skip
 
 __all__ = ["Size", "VideoError", "VideoInfo", "VideoWarning", "explain", "middle_start", "probe", "protocol_clips",
            "read_clip", "read_clips", "read_middle_clip", "stream_clips", "write_video"]  # fmt: skip
@@ -144,7 +144,8 @@ def write_video(path: Path, frames: Tensor | np.ndarray, fps: float = 15.0, qual
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
         raise ValueError(f"frames are uint8 of shape (T, H, W, 3), not {frames.dtype} of shape {frames.shape}")
-    check_positive(fps=fps)
+    if not 1 / 1001 <= fps <= 10_000:
+        raise ValueError(f"fps={fps}: it is from 1/1001 to 10,000")
     if not 0 <= quality <= 51:
         raise ValueError(f"quality={quality}: it is from 0 to 51")
     height, width = frames.shape[1:3]
@@ -152,7 +153,7 @@ def write_video(path: Path, frames: Tensor | np.ndarray, fps: float = 15.0, qual
         raise ValueError(f"H.264 holds frames of even height and width, not {height} x {width}")
     try:
         with av.open(os.path.abspath(os.fsdecode(path)), "w") as container:
-            stream = container.add_stream("libx264", rate=max(Fraction(1, 1001), Fraction(fps).limit_denominator(1001)))
+            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
             stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
             # With its macroblock tree x264 writes a slightly different file each time.
             stream.options = {"crf": str(quality), "x264-params": "mbtree=0"}

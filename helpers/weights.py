@@ -87,6 +87,13 @@ def load(name: str | os.PathLike[str] = "stickfigures") -> Pretrained:
     return Pretrained(name, network, source.labels, transforms.preprocess, *details)
 
 
+def crop_size_of(pretrained: Pretrained) -> int | None:
+    """The crop size of `transforms.preprocess`, if that is the preprocessing; None if it is another one."""
+    function = pretrained.preprocess
+    ours = getattr(function, "func", function) is transforms.preprocess
+    return getattr(function, "keywords", {}).get("crop_size", 112) if ours else None
+
+
 def save(path: str | os.PathLike[str], pretrained: Pretrained) -> None:
     """Write a trained network and what belongs to it to a file, which `load` takes by its path; see `save_atomically`.
 
@@ -97,12 +104,12 @@ def save(path: str | os.PathLike[str], pretrained: Pretrained) -> None:
     saved = {name: value.item() if isinstance(value, np.generic) else value for name, value in saved.items()}
     if saved["labels"] is not None:
         saved["labels"] = tuple(map(str, saved["labels"]))
-    network, function = pretrained.network, pretrained.preprocess
+    network = pretrained.network
     if not isinstance(network, VideoResNet):
         raise ValueError(f"{path}: a {type(network).__name__} cannot be saved; give the VideoResNet inside it")
     if len(saved["labels"] or network.fc.bias) != len(network.fc.bias):
         raise ValueError(f"{path}: {len(saved['labels'])} labels do not fit {len(network.fc.bias)} outputs")
-    if getattr(function, "func", function) is not transforms.preprocess:
+    if crop_size_of(pretrained) is None:
         raise ValueError(f"{path}: this preprocessing cannot be saved; only transforms.preprocess can")
     state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
     save_atomically(dict(saved, state=state), path)

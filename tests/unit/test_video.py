@@ -466,7 +466,7 @@ def test_impossible_streams_are_refused(film, wrong):
 
 def test_what_cannot_be_written_as_a_video_is_said(tmp_path):
     frames = torch.zeros(2, 16, 16, 3, dtype=torch.uint8)
-    for options in (dict(fps=0), dict(fps=-1), dict(quality=100)):
+    for options in (dict(fps=0), dict(fps=-1), dict(fps=1e-4), dict(quality=100)):
         with pytest.raises(ValueError, match="fps|quality"):
             video.write_video(tmp_path / "a.mp4", frames, **options)
     with pytest.raises(video.VideoError, match=r"Choose a name that ends in \.mp4"):
