@@ -2,14 +2,12 @@
 
 What happens in an epoch follows from the network, the seed and the number of the epoch alone, augmentation included: a run
 that is killed and started again ends with the same weights as one that is not. The loop is built in notebook 09; the rest,
-and `python -m helpers.training FOLDER`, in notebook 12. All is float32: bfloat16 autocast of torch 2.15 gives infinite
-gradients on a CPU, for convolutions over time where the feature maps have two frames left (layer4, at 16 frames).
+and `python -m helpers.training FOLDER`, in notebook 12.
 """
 
 import argparse
 import contextlib
 import ctypes
-import datetime
 import gc
 import os
 import re
@@ -23,17 +21,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from helpers import classify, datasets, weights
 from helpers.commands import named_device, number, terminal
+from helpers.processes import from_first, join_processes, leave_processes, rank_and_world_size, sum_over_processes
 from helpers.transforms import random_horizontal_flip
 from helpers.video import VideoError
 
-__all__ = ["TrainingError", "accuracy", "epoch_batches", "fine_tune", "freeze", "main", "malloc_trim", "predict",
-           "replace_head", "set_train_mode", "train", "train_epoch"]  # fmt: skip
+__all__ = ["TrainingError", "accuracy", "default_precision", "epoch_batches", "fine_tune", "freeze", "main",
+           "make_optimizer", "malloc_trim", "predict", "replace_head", "set_train_mode", "train", "train_epoch"]  # fmt: skip
 Clips = Dataset | Sequence[tuple[Tensor, int]]  # pairs of a float clip (C, T, H, W) and a label
 History = list[dict[str, float]]  # a dictionary an epoch
 
@@ -46,7 +45,7 @@ def train(
     network: nn.Module, train_set: Clips, test_set: Clips | Mapping[str, Clips], epochs: int, *, lr: float = 3e-3,
     batch_size: int = 16, seed: int = 0, class_weights: Sequence[float] | None = None,
     augment: Callable[[Tensor, np.random.Generator], Tensor] | None = None, checkpoint: str | os.PathLike | None = None,
-    fingerprint: str = "", device: str | torch.device = "cpu", workers: int = 0,
+    fingerprint: str = "", device: str | torch.device = "cpu", workers: int = 0, precision: str | None = None,
 ) -> History:  # fmt: skip
     """Train a classifier of clips with AdamW, label smoothing and a one-cycle learning rate.
 
@@ -65,6 +64,8 @@ def train(
         fingerprint: a text that tells these clips from others; a checkpoint with another one is refused.
         workers: processes that load clips while the network trains, each at most two batches ahead; 0 if these do not fit
             into shared memory, which a sentence says.
+        precision: "float32", or "bfloat16" for the forward pass of each step, by autocast; weights, gradients, loss and
+            evaluation stay float32. None takes bfloat16 on a CUDA device that computes in it, float32 elsewhere.
 
     Returns:
         For each epoch: epoch, loss, train (accuracy in train mode, while it changes), test or the names in `test_set`
@@ -75,13 +76,16 @@ def train(
             another run, a loss that is not finite.
         weights.WeightsError, OSError: the checkpoint cannot be read, or written; the one before is still whole.
     """
-    device, (rank, world_size) = torch.device(device), _rank_and_world_size()
+    device, (rank, world_size) = torch.device(device), rank_and_world_size()
     # NumPy's numbers would not be loaded again from a checkpoint.
     lr, epochs, batch_size, seed = float(lr), int(epochs), int(batch_size), int(seed)
     if not 0 < batch_size <= len(train_set):
         raise TrainingError(f"{len(train_set)} clips make no batch of {batch_size}")
     if batch_size % world_size:
         raise TrainingError(f"a batch of {batch_size} cannot be shared evenly by {world_size} processes")
+    precision = precision or default_precision(device)
+    if precision not in ("float32", "bfloat16"):
+        raise TrainingError(f"no training in {precision}: choose float32 or bfloat16")
     workers = datasets.affordable_workers(train_set, batch_size // world_size, workers)
     test_sets = test_set if isinstance(test_set, Mapping) else {"test": test_set}
     if not all(map(len, test_sets.values())):
@@ -91,8 +95,7 @@ def train(
     network = network.to(device)
     model = DistributedDataParallel(network) if world_size > 1 else network
     steps = len(train_set) // batch_size  # the clips left over differ from epoch to epoch
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.05)
+    optimizer = make_optimizer(network, lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
     weight = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32, device=device)
     # A mean over the clips. torch's own mean with weights divides by their sum in the batch, which halves do not share.
@@ -102,9 +105,16 @@ def train(
         clips=len(train_set), epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, fingerprint=fingerprint,
         class_weights=None if weight is None else weight.tolist(),
         augment=re.sub(" at 0x[0-9a-fA-F]+", "", repr(augment)),  # an address in memory differs from run to run
-        trained_parameters=sum(p.numel() for p in parameters), processes=world_size,
+        trained_parameters=sum(p.numel() for group in optimizer.param_groups for p in group["params"]),
+        processes=world_size, precision=precision,
     )  # fmt: skip
     state = dict(network=network, optimizer=optimizer, schedule=schedule)
+    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+    def forward(x):
+        with autocast():
+            return model(x).float()
+
     history = _resume(checkpoint, state, settings) if checkpoint else []
     logits_of = partial(predict, network, batch_size=batch_size, device=device, workers=workers)
     evaluate = lambda: {name: accuracy(*logits_of(clips)) for name, clips in test_sets.items()}  # noqa: E731
@@ -112,16 +122,16 @@ def train(
         start = time.perf_counter()
         batches = epoch_batches(len(train_set), batch_size, seed, epoch).reshape(steps, world_size, -1)[:, rank]
         clips = _Augmented(train_set, augment, seed, epoch)
-        loader = DataLoader(clips, batch_sampler=batches.tolist(), num_workers=workers)
+        loader = DataLoader(
+            clips, batch_sampler=batches.tolist(), num_workers=workers, pin_memory=device.type == "cuda"
+        )
         set_train_mode(network)
         with _seeded(seed * 100_003 + epoch, device):  # for networks with dropout
             loss_of = lambda logits, label: cross_entropy(logits, label).mean()  # noqa: E731
-            sums = train_epoch(model, loader, optimizer, schedule, loss_of, device)
+            sums = train_epoch(forward, loader, optimizer, schedule, loss_of, device)
             train_seconds = time.perf_counter() - start
-            scores = _from_first(evaluate)
-        if world_size > 1:
-            distributed.all_reduce(sums := torch.tensor(sums, dtype=torch.float64, device=device))
-        loss, correct, count, loading = map(float, sums)
+            scores = from_first(evaluate)
+        loss, correct, count, loading = sum_over_processes(sums, device)
         if not np.isfinite(loss):
             raise TrainingError(f"in epoch {epoch + 1} the loss is {loss / count}: take a lower rate than lr={lr:g}")
         line = dict(epoch=epoch + 1, loss=loss / count, train=correct / count, **scores)
@@ -140,7 +150,7 @@ def train(
 
 
 def train_epoch(
-    network: nn.Module, loader: Iterable, optimizer: torch.optim.Optimizer, schedule: Any, loss_of: Callable, device: Any
+    network: Callable, loader: Iterable, optimizer: torch.optim.Optimizer, schedule: Any, loss_of: Callable, device: Any
 ) -> tuple[float, int, int, float]:  # fmt: skip
     """One step for each batch of (clips, labels); sums of the loss of each clip, correct predictions, clips, and seconds
     spent waiting for clips. Built in notebook 09."""
@@ -148,18 +158,31 @@ def train_epoch(
     start = time.perf_counter()
     for x, label in loader:  # (B, C, T, H, W) and (B,)
         loading += time.perf_counter() - start
-        x, label = x.to(device), label.to(device)
+        x, label = x.to(device, non_blocking=True), label.to(device, non_blocking=True)
         logits = network(x)  # (B, classes)
         loss = loss_of(logits, label)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-        loss_sum += loss.item() * len(label)
-        correct += (logits.argmax(1) == label).sum().item()
+        loss_sum += loss.detach() * len(label)  # a tensor: its number would have to be waited for
+        correct += (logits.argmax(1) == label).sum()
         count += len(label)
         start = time.perf_counter()
-    return loss_sum, correct, count, loading
+    return float(loss_sum), int(correct), count, loading
+
+
+def make_optimizer(network: nn.Module, lr: float) -> torch.optim.Optimizer:
+    """AdamW over what is not frozen; only kernels and matrices decay, not biases and batch norms. Built in notebook 09."""
+    learning = [p for p in network.parameters() if p.requires_grad]
+    kernels = dict(params=[p for p in learning if p.ndim > 1], weight_decay=0.05)
+    others = dict(params=[p for p in learning if p.ndim == 1], weight_decay=0.0)
+    return torch.optim.AdamW([kernels, others], lr=lr)
+
+
+def default_precision(device: torch.device) -> str:
+    """ "bfloat16" for a CUDA device that computes in it, else "float32"."""
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
 
 
 def epoch_batches(clips: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
@@ -233,7 +256,7 @@ def fine_tune(
             network.requires_grad_()
             if suffix == "frozen":
                 freeze(network)
-            if _rank_and_world_size()[0] == 0:
+            if rank_and_world_size()[0] == 0:
                 print(title, flush=True)
             path = checkpoint and f"{checkpoint}.{suffix}"
             history += train(network, train_set, test_set, phase_epochs, lr=phase_lr, checkpoint=path, **options)
@@ -267,33 +290,18 @@ def _seeded(seed, device):
 
 def _resume(path, state, settings):
     """Load a checkpoint into `state` if there is one; the history so far."""
-    saved = _from_first(lambda: weights.load_checkpoint(path) if os.path.exists(path) else None)
+    saved = from_first(lambda: weights.load_checkpoint(path) if os.path.exists(path) else None)
     if saved is None:
         return []
     if not isinstance(saved, dict) or "settings" not in saved:
         raise TrainingError(f"{path} is no checkpoint: delete it or name another file")
     if saved["settings"] != settings:
-        others = {name: value for name, value in saved["settings"].items() if value != settings.get(name)}
-        here = {name: settings.get(name) for name in others}
-        raise TrainingError(f"{path} is of a run with {others}, not {here}: delete it or name another")
+        names = [name for name in settings | saved["settings"] if settings.get(name) != saved["settings"].get(name)]
+        there, here = ({name: run.get(name) for name in names} for run in (saved["settings"], settings))
+        raise TrainingError(f"{path} is of a run with {there}, not {here}: delete it or name another")
     for name, part in state.items():
         part.load_state_dict(saved[name])
     return saved["history"]
-
-
-def _rank_and_world_size():
-    """The number of this process, and how many train together; 0 and 1 unless torchrun has started several."""
-    several = distributed.is_available() and distributed.is_initialized()
-    return (distributed.get_rank(), distributed.get_world_size()) if several else (0, 1)
-
-
-def _from_first(function):
-    """Call a function in the first process; all processes get what it returns."""
-    rank, world_size = _rank_and_world_size()
-    result = [function() if rank == 0 else None]
-    if world_size > 1:
-        distributed.broadcast_object_list(result, src=0)
-    return result[0]
 
 
 def malloc_trim() -> None:
@@ -316,7 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("folder", help="a folder that holds a folder of videos for each class")
     add("--out", default="mine.pt", help="the file to write, for helpers.classify --weights")
     add("--test", metavar="FOLDER", help="a folder of the same classes to test with, in place of a part of the first")
-    add("--test-fraction", type=number(0, 0.99, float), default=0.25, help="the part of each class to test with")
+    add("--test-fraction", type=number(0.01, 0.99, float), default=0.25, help="the part of each class to test with")
     add("--weights", default="stickfigures", help="to begin with; the names that helpers.classify knows")
     add("--frozen-epochs", type=number(0), default=4, help="epochs of the last layer alone")
     add("--epochs", type=number(0), default=8, help="epochs of all layers after that")
@@ -327,6 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--balance", action="store_true", help="weight the loss so that rare classes count as much as others")
     add("--workers", type=number(0, 64), default=2, help="processes that load videos while the network trains")
     add("--seed", type=number(0, 2**32 - 1), default=0, help="another gives another split and training")
+    add("--precision", choices=("float32", "bfloat16"), help="of the steps; bfloat16 on a GPU that computes in it")
     device = os.environ.get("VIDEO_RESNET_DEVICE") or None
     add("--device", type=named_device, default=device, help="cuda, mps or cpu instead of the fastest of them")
     options = parser.parse_args(arguments)
@@ -339,7 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options):
     try:
         weights.check_writable(options.out)
-        _fine_tune_folder(options, _join_processes(options.device or classify.get_device()))
+        _fine_tune_folder(options, join_processes(options.device or classify.get_device()))
     except (TrainingError, weights.WeightsError, VideoError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -349,23 +358,8 @@ def _run(options):
         print("Stopped. The same command goes on after the last whole epoch.", file=sys.stderr)
         return 130
     finally:
-        if _rank_and_world_size()[1] > 1:
-            distributed.destroy_process_group()
+        leave_processes()
     return 0
-
-
-def _join_processes(device):
-    """Join the processes that torchrun has started, if any; the device of this process, on CUDA a GPU of its own."""
-    if "WORLD_SIZE" not in os.environ:
-        return device
-    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device.type == "cuda" else torch.device("cpu")
-    if device.type == "cuda":
-        if device.index >= (gpus := torch.cuda.device_count()):
-            raise TrainingError(f"process {device.index + 1} of this machine has no GPU of its own: there are {gpus}")
-        torch.cuda.set_device(device)
-    timeout = datetime.timedelta(hours=12)  # the others wait while the first process looks through a large folder
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
-    return device
 
 
 def _fine_tune_folder(options, device):
@@ -373,9 +367,9 @@ def _fine_tune_folder(options, device):
     from sklearn.metrics import confusion_matrix
     from sklearn.utils.class_weight import compute_class_weight
 
-    pretrained, (rank, world_size) = weights.load(options.weights), _rank_and_world_size()
+    pretrained, (rank, world_size) = weights.load(options.weights), rank_and_world_size()
     clip = dict(frames=pretrained.frames, fps=pretrained.fps)
-    classes, train_videos, val_videos, test_videos, _ = _from_first(lambda: _find_videos(options, clip))
+    classes, train_videos, val_videos, test_videos, _ = from_first(lambda: _find_videos(options, clip))
     clip["crop_size"] = options.crop_size
     train_set = datasets.VideoFolder(train_videos, **clip, train=True, seed=options.seed)
     val_set, test_set = (datasets.VideoFolder(videos, **clip) for videos in (val_videos, test_videos))
@@ -387,7 +381,8 @@ def _fine_tune_folder(options, device):
         pretrained, train_set, val_set, classes, frozen_epochs=options.frozen_epochs, epochs=options.epochs,
         lr=options.lr, batch_size=min(options.batch_size, len(train_videos) // world_size * world_size),
         seed=options.seed, class_weights=balanced if options.balance else None, device=device, workers=options.workers,
-        augment=None if options.no_flip else random_horizontal_flip, checkpoint=f"{options.out}.checkpoint",
+        precision=options.precision, augment=None if options.no_flip else random_horizontal_flip,
+        checkpoint=f"{options.out}.checkpoint",
         fingerprint=f"{options.weights}, crop size {options.crop_size}, videos {checksum}",
     )  # fmt: skip
     if rank > 0:

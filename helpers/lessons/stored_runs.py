@@ -22,7 +22,7 @@ RUNS = Path(__file__).parents[2] / "notebooks" / "runs"
 if not RUNS.is_dir():  # this package is an installed copy: the runs are beside the notebook
     RUNS = Path.cwd() / "runs"
 # The notebook that makes a stored run, by the beginning of the run's name; the longest beginning counts.
-_NOTEBOOKS = dict(compare="09", ancestors="10", inside="11", finetune="12", speed="13")
+_NOTEBOOKS = dict(compare="09", fair="09", ancestors="10", inside="11", finetune="12", speed="13")
 _NOTEBOOKS |= dict(speed_folder="14", speed_cluster="14", speed_elsewhere="14")
 
 

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from helpers.blocks import R2DStem
 from helpers.classify import Device, _wait_for
 
-__all__ = ["bandwidth", "compare_times", "conv3d_as_conv2d", "cpu_has_bfloat16", "interleaved", "matrix_product",
+__all__ = ["bandwidth", "compare_times", "conv3d_as_conv2d", "cpu_has_bfloat16", "dense_products", "interleaved",
            "optimize_for_inference", "peak_flops"]  # fmt: skip
 
 
@@ -45,33 +45,37 @@ def compare_times(taken: dict[str, list[float]]) -> dict[str, dict]:
     return table
 
 
-def matrix_product(dtype: torch.dtype = torch.float32, device: Device = "cpu", side: int = 4096) -> Callable:
-    """A function that multiplies two square matrices, which processors do best; its attribute `flop` counts the work."""
+def dense_products(
+    dtype: torch.dtype = torch.float32, device: Device = "cpu", side: int = 2048
+) -> dict[str, tuple[Callable, int]]:  # fmt: skip
+    """What processors do best, by name: functions without arguments, and the FLOP of each."""
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    maps, kernels = torch.randn(side // 256, 64, 56, 56), torch.randn(64, 64, 3, 3)
+    maps, kernels = (x.to(device, dtype, memory_format=torch.channels_last) for x in (maps, kernels))
+    products = {
+        "matrices": (lambda: a @ b, 2 * side**3),
+        "matrices, one transposed": (lambda: a @ b.T, 2 * side**3),
+        "convolution": (lambda: F.conv2d(maps, kernels, padding=1), 2 * maps.numel() * kernels[0].numel()),
+    }
+    if a.device.type == "cpu" and dtype == torch.float32:
+        products["matrices, by NumPy"] = (lambda: a.numpy() @ b.numpy(), 2 * side**3)
+    return products
 
-    def product():
-        return a @ b
 
-    product.flop = 2 * side**3
-    return product
-
-
-def peak_flops(dtype: torch.dtype = torch.float32, device: Device = "cpu", repeats: int = 5) -> float:
-    """Peak FLOP/s, measured: those of the fastest of several matrix products."""
-    product = matrix_product(dtype, device)
-    return product.flop / _best(product, device, repeats)
+def peak_flops(products: dict[str, tuple[Callable, int]], device: Device = "cpu", repeats: int = 5) -> dict[str, float]:
+    """FLOP/s of each of `dense_products`, at its fastest of several times. The highest is the peak, as far as is known."""
+    taken = interleaved({name: it for name, (it, _) in products.items()}, device, repeats)
+    return {name: flop / min(taken[name]) for name, (_, flop) in products.items()}
 
 
 def bandwidth(device: Device = "cpu", size: int = 2**28, repeats: int = 5) -> float:
-    """Memory bandwidth in bytes a second, measured: read and written by the fastest of several copies of `size` bytes."""
+    """Memory bandwidth in bytes a second, by the fastest of several copies of `size` bytes.
+
+    Each byte is read, and its place is fetched into the cache before it is written there: three are moved for one.
+    """
     a = torch.zeros(size, dtype=torch.uint8, device=device)
     b = torch.zeros_like(a)
-    return 2 * size / _best(lambda: b.copy_(a), device, repeats)
-
-
-def _best(function, device, repeats):
-    """The shortest time: what the machine can do, not what it does on average."""
-    return min(interleaved(dict(it=function), device, repeats)["it"])
+    return 3 * size / min(interleaved(dict(copy=lambda: b.copy_(a)), device, repeats)["copy"])
 
 
 def cpu_has_bfloat16() -> bool:

@@ -23,7 +23,9 @@ FLAT = {
     "weights": "networks transforms",
     "classify": "commands video transforms weights networks",
     "datasets": "video transforms",
-    "training": "datasets classify commands weights networks transforms video",
+    "intervals": "",
+    "processes": "",
+    "training": "datasets classify commands processes weights networks transforms video",
 }
 FLAT = {name: set(allowed.split()) for name, allowed in FLAT.items()}
 # The folders know all flat files, and these folders.

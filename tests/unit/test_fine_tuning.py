@@ -130,7 +130,7 @@ def test_the_output_and_the_options_are_checked_before_the_first_video(folder, t
         assert training.main([str(folder), "--out", str(out), *SMALL]) == 2
         assert says in capsys.readouterr().err
     for wrong, says in (
-        (["--test-fraction", "25"], "25 is no number from 0 to 0.99"),
+        (["--test-fraction", "25"], "25 is no number from 0.01 to 0.99"),
         (["--lr", "0"], "nothing would be learnt: --lr has to be above 0"),
         (["--epochs", "0", "--frozen-epochs", "0"], "nothing would be learnt"),
         (["--device", "meta"], "meta cannot be used here"),

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
-from helpers import classify, stickfigures, training, transforms, video
+from helpers import classify, processes, stickfigures, training, transforms, video, weights
 from helpers.networks import r2plus1d_18
 from helpers.training import TrainingError
 from helpers.transforms import random_horizontal_flip
@@ -418,7 +418,7 @@ def test_wrong_calls_are_refused(tmp_path, monkeypatch):
     for other in (dict(fingerprint="other clips"), dict(augment=random_horizontal_flip), dict(class_weights=[1, 2])):
         with pytest.raises(TrainingError, match="is of a run with"):
             training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=1, checkpoint=path, **other)
-    monkeypatch.setattr(training, "_rank_and_world_size", lambda: (0, 2))
+    monkeypatch.setattr(training, "rank_and_world_size", lambda: (0, 2))
     with pytest.raises(TrainingError, match="a batch of 7 cannot be shared evenly by 2 processes"):
         training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, batch_size=7)
 
@@ -453,10 +453,81 @@ class Pretrained:
         return clip.permute(3, 0, 1, 2)
 
 
+def test_bfloat16_computes_the_steps_in_bfloat16_and_learns_the_same():
+    seen, histories = [], {}
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        network = small_network()
+        network[0].register_forward_hook(lambda module, x, y: seen.append((module.training, y.dtype)))
+        histories[precision] = training.train(network, Dots(64, 0), Dots(32, 1), epochs=2, lr=1e-2, precision=precision)
+        assert all(p.dtype == torch.float32 for p in network.parameters())
+    assert {dtype for train_mode, dtype in seen if not train_mode} == {torch.float32}  # evaluation stays
+    assert {dtype for train_mode, dtype in seen if train_mode} == {torch.float32, torch.bfloat16}
+    losses = [[line["loss"] for line in history] for history in histories.values()]
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], abs=0.01)
+
+
+def test_a_step_in_bfloat16_has_the_gradients_of_float32_to_bfloat16s_digits():
+    """On trained weights. Fresh ones are so badly conditioned that any rounding to eight bits turns their gradient."""
+    clips, gradients = list(stickfigures.StickFigures(8, seed=1, frames=8, size=32, transform=transforms.normalize)), {}
+    for precision in ("float32", "bfloat16"):
+        network = weights.load("stickfigures").network
+        training.train(network, clips, clips, epochs=1, batch_size=8, lr=1e-9, precision=precision)
+        gradients[precision] = [p.grad for p in network.parameters()]
+    for exact, rounded in zip(*gradients.values()):
+        assert 0 < (exact - rounded).norm() / exact.norm() < 0.25  # of each layer: infinite ones were seen elsewhere
+
+
+def test_the_precision_follows_the_device_and_others_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    chosen = [training.default_precision(torch.device(name)) for name in ("cpu", "mps", "cuda")]
+    assert chosen == ["float32", "float32", "bfloat16"]
+    with pytest.raises(TrainingError, match="no training in float16: choose float32 or bfloat16"):
+        training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, precision="float16")
+
+
+def test_only_kernels_and_matrices_decay():
+    network = r2plus1d_18(4, 8)
+    network.stem.requires_grad_(False)
+    decaying, others = training.make_optimizer(network, lr=0.5).param_groups
+    kinds = (nn.Conv3d, nn.Linear)
+    expected = {id(m.weight) for m in network.modules() if isinstance(m, kinds) and m.weight.requires_grad}
+    assert {id(p) for p in decaying["params"]} == expected and decaying["weight_decay"] == 0.05
+    assert {id(p) for p in others["params"]} == {id(p) for p in network.parameters() if p.requires_grad} - expected
+    assert others["weight_decay"] == 0 and decaying["lr"] == others["lr"] == 0.5
+
+
+def test_no_step_asks_for_a_number(monkeypatch):
+    """On a GPU a number has to be waited for."""
+
+    item = torch.Tensor.item
+
+    def wait(tensor):
+        if tensor.grad_fn or tensor.dtype == torch.int64:  # a loss, a count; AdamW's own numbers are on the CPU
+            raise AssertionError("a step waited for the device")
+        return item(tensor)
+
+    network = small_network()
+    optimizer = training.make_optimizer(network, 1e-3)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+
+    def loss_of(logits, label):
+        monkeypatch.setattr(torch.Tensor, "item", wait)
+        monkeypatch.setattr(torch.Tensor, "__float__", wait)
+        monkeypatch.setattr(torch.Tensor, "__int__", wait)
+        return F.cross_entropy(logits, label)
+
+    loader = [(torch.stack([clip for clip, _ in batch]), torch.tensor([label for _, label in batch]))
+              for batch in (list(Dots(8, 0)), list(Dots(8, 1)))]  # fmt: skip
+    with pytest.raises(AssertionError, match="a step waited"):
+        training.train_epoch(network, loader, optimizer, schedule, loss_of, "cpu")  # after the last step only
+    assert schedule.last_epoch == 2
+
+
 def test_processes_are_joined_only_under_torchrun(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     device = torch.device("cpu")
-    assert training._join_processes(device) == device and training._rank_and_world_size() == (0, 1)
+    assert processes.join_processes(device) == device and processes.rank_and_world_size() == (0, 1)
 
 
 @pytest.mark.parametrize("asked, gpus, device, backend", [("mps", 0, "cpu", "gloo"), ("cuda", 2, "cuda:1", "nccl")])
@@ -467,7 +538,7 @@ def test_each_process_gets_a_device_that_it_need_not_share(monkeypatch, asked, g
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "set_device", backends.append)
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda name, timeout: backends.append(name))
-    assert training._join_processes(torch.device(asked)) == torch.device(device)
+    assert processes.join_processes(torch.device(asked)) == torch.device(device)
     assert backends == [torch.device(device)] * (asked == "cuda") + [backend]
 
 
@@ -475,8 +546,8 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     for name, value in (("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(TrainingError, match="process 2 of this machine has no GPU of its own: there are 1"):
-        training._join_processes(torch.device("cuda"))
+    with pytest.raises(OSError, match="process 2 of this machine has no GPU of its own: there are 1"):
+        processes.join_processes(torch.device("cuda"))
 
 
 def test_an_error_in_a_worker_keeps_its_words():

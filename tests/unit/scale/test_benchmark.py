@@ -28,16 +28,18 @@ def test_a_line_is_computed_from_interleaved_times(setup, monkeypatch):
     monkeypatch.setattr(
         inference, "interleaved", lambda functions, device, count: {name: rounds[name] for name in functions}
     )
-    monkeypatch.setattr(inference, "matrix_product", lambda dtype, device: type("", (), dict(flop=1e9)))
+    products = dict(slow=(None, 1e9), fast=(None, 1e9))
+    monkeypatch.setattr(inference, "dense_products", lambda dtype, device, side: products)
+    monkeypatch.setattr(inference, "peak_flops", lambda products, device, repeats: dict(slow=1.0, fast=2.0))
     monkeypatch.setattr(benchmark, "_flop", lambda line, setup: 12e9)
     line = benchmark.Line("made up", lambda setup, side: None, torch.float32, 3)
     row = benchmark.measure(line, setup, 3)
     assert row == dict(
         title="made up", seconds=dict(torchvision=5.0, ours=2.0), ratio=2.5, spread=[2.0, 2.5],
-        utilization=12 / 2.0,
+        utilization=12 / 2.0, utilization_spread=[3, 12],
     )  # fmt: skip
-    line_of_text = benchmark.format_row(row | dict(utilization=0.5))
-    assert line_of_text.split() == "made up 5000 ms 2000 ms 2.50 (2.00 to 2.50) 50%".split()
+    line_of_text = benchmark.format_row(row | dict(utilization=0.5, utilization_spread=[0.4, 0.6]))
+    assert line_of_text.split() == "made up 5000 ms 2000 ms 2.50 (2.00 to 2.50) 50% (40% to 60%)".split()
     assert len(line_of_text) == len(benchmark.HEADER)
 
 
@@ -101,7 +103,7 @@ def test_the_stored_table_can_be_printed():
 def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
     decoding = lines()["decoding 5 clips of a file"]
     monkeypatch.setattr(benchmark, "lines", lambda device: [decoding])
-    monkeypatch.setattr(inference, "matrix_product", functools.partial(inference.matrix_product, side=64))
+    monkeypatch.setattr(benchmark, "_products", functools.partial(inference.dense_products, side=256))
     assert benchmark.main(["--out", str(tmp_path / "b.json"), "--rounds", "1", "--device", "cpu"]) == 0
     table = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
     assert table["machine"]["device"] == classify.device_name("cpu") and len(table["rows"]) == 1

@@ -93,6 +93,19 @@ def test_a_file_comes_out_as_by_preprocess_but_for_rounding():
     assert all(clip.is_contiguous() for clip in quickly)
 
 
+@pytest.mark.parametrize("size", [(112, 150), (240, 320)])
+def test_values_are_as_close_as_the_docstring_says(tmp_path, size):
+    for k, action in enumerate(("stand up", "wave")):
+        film = scene(action, 5, k, frames=60, size=size, seconds=2.0).frames
+        video.write_video(tmp_path / "film.mp4", film, fps=30)
+        slowly = torch.stack([transforms.preprocess(clip) for clip in video.read_clips(tmp_path / "film.mp4", 2)])
+        quickly = torch.stack(list(preprocessing.read_clips(tmp_path / "film.mp4", 2)))
+        levels = ((quickly - slowly) * torch.tensor(transforms.STD).view(3, 1, 1, 1) * 255).abs()
+        assert levels.mean() == pytest.approx(1.2, abs=0.15)
+        assert 0.9 < (levels <= 2).float().mean() < 0.97  # so that two would be said too soon
+        assert (levels <= 3).float().mean() > 0.99 and levels.max() > 5
+
+
 @pytest.mark.parametrize("side", [112, 64])
 def test_other_formats_go_the_long_way_round(tmp_path, side):
     film = scene("wave", 3, 0, size=96).frames

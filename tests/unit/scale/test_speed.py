@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import video as video_networks
 
 from helpers import classify, transforms, weights
@@ -68,13 +69,21 @@ def test_times_are_medians_and_ratios_go_with_their_round():
 def test_peaks_are_the_shortest_of_some_times(monkeypatch):
     times = [0.5, 0.25, 1.0]
     monkeypatch.setattr(inference, "interleaved", lambda functions, device, rounds: dict.fromkeys(functions, times))
-    assert inference.peak_flops() == 2 * 4096**3 / 0.25
-    assert inference.bandwidth(size=1000) == 2 * 1000 / 0.25
+    assert inference.peak_flops(dict(few=(None, 100), more=(None, 1000))) == dict(few=400, more=4000)
+    assert inference.bandwidth(size=1000) == 3 * 1000 / 0.25
 
 
-def test_a_matrix_product_counts_its_flop():
-    product = inference.matrix_product(torch.bfloat16, side=8)
-    assert product().shape == (8, 8) and product().dtype == torch.bfloat16 and product.flop == 1024
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dense_products_count_their_flop(dtype):
+    products = inference.dense_products(dtype, side=256)
+    assert ("matrices, by NumPy" in products) == (dtype == torch.float32)
+    for name, (function, flop) in products.items():
+        with FlopCounterMode(display=False) as counter:
+            y = function()
+        if "NumPy" in name:
+            assert y.shape == (256, 256) and flop == 2 * 256**3
+        else:
+            assert y.dtype == dtype and counter.get_total_flops() == flop
 
 
 NAMES = ["r2plus1d_18", "r3d_18", "mc3_18", "r2d_18", "fr2d_18", "rmc3_34", "torchvision's mc3_18"]
