@@ -1,13 +1,70 @@
-"""The exercise checks of notebook 10."""
+"""The figure and the exercise checks of notebook 10."""
 
 from collections.abc import Callable
 
 import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch.nn import functional as F
 
+from helpers import plots
 from helpers.lessons.exercises import exercise, require
+from helpers.plots import INK, SPACE, TIME, draw_arrow, draw_kind, new_figure
 
-__all__ = ["check_frames_seen", "check_settled"]
+__all__ = ["check_frames_seen", "check_settled", "relatives_figure"]
+
+
+@plots.style()
+def relatives_figure(channels: int, middle: int) -> Figure:
+    """Five blocks side by side, each from its input above to its output below: 3D, S3D's, P3D's B and C, and (2+1)D.
+
+    Blue is a convolution over space and orange one over time. A box is as wide as its convolution has output channels, and
+    the intermediate channels stand beside the arrow between two boxes.
+
+    Args:
+        channels: of the input and of the output.
+        middle: the intermediate channels of (2+1)D.
+    """
+    figure = new_figure(9.6, 2.6)
+    axes = figure.add_subplot()
+
+    def box(x, y, color, outputs=channels):
+        width = 0.6 * outputs / channels
+        axes.add_patch(Rectangle((x - width / 2, y - 0.16), width, 0.32, color=color, lw=0))
+
+    def series(x, outputs):
+        box(x, 1.7, SPACE, outputs)
+        box(x, 0.8, TIME)
+        draw_arrow(axes, (x, 2.2), (x, 1.86))
+        draw_arrow(axes, (x, 1.54), (x, 0.96))
+        draw_arrow(axes, (x, 0.64), (x, 0.1))
+        axes.text(x - 0.08, 1.25, outputs, ha="right", va="center", fontsize=10)
+
+    def add(x, y, *way):  # a path that joins the arrow below a block
+        axes.plot(*zip(*way, (x, y)), color=INK, lw=1.2)
+        axes.plot(x, y, marker="o", ms=11, mfc="white", mec=INK)
+        axes.plot(x, y, marker="+", ms=6, color=INK)
+
+    names = ("3D", "S3D and P3D-A", "P3D-B", "P3D-C", "(2+1)D")
+    places = (0.6, 2.5, 4.5, 6.4, 8.5)
+    for x, name in zip(places, names):
+        axes.text(x, 2.38, name, ha="center", va="center", fontsize=11, weight="bold")
+    first, a, b, c, last = places
+    draw_kind(axes, first - 0.3, 1.09, 0.6, 0.32, "3D")
+    draw_arrow(axes, (first, 2.2), (first, 1.41))
+    draw_arrow(axes, (first, 1.09), (first, 0.1))
+    series(a, channels)
+    series(c, channels)
+    series(last, middle)
+    add(c, 0.4, (c, 1.38), (c + 0.6, 1.38), (c + 0.6, 0.4))  # around the temporal convolution
+    for x, color in ((b - 0.4, SPACE), (b + 0.4, TIME)):
+        box(x, 1.25, color)
+        draw_arrow(axes, (b, 2.2), (x, 1.41))
+        add(b, 0.5, (x, 1.09), (x, 0.5))
+    draw_arrow(axes, (b, 0.43), (b, 0.1))
+    axes.set(xlim=(0, 9.4), ylim=(0, 2.5), aspect="equal", xticks=[], yticks=[])
+    axes.set_axis_off()
+    return figure
 
 
 @exercise

@@ -1,9 +1,11 @@
-"""Notebook 10: the checks of its exercises."""
+"""Notebook 10: its figure and the checks of its exercises."""
 
 import math
 
-from lesson_tests import exercise_tests
+from lesson_tests import assert_readable, colors, exercise_tests
+from matplotlib.patches import Polygon, Rectangle
 
+from helpers import plots
 from helpers.lessons import meet_the_ancestors as lesson
 
 
@@ -39,3 +41,16 @@ test_right, test_wrong = exercise_tests(
         ],
     },
 )
+
+
+def test_the_relatives_have_a_box_for_each_convolution_as_wide_as_its_channels():
+    figure = lesson.relatives_figure(channels=64, middle=144)
+    (axes,) = figure.get_axes()
+    boxes = [patch for patch in axes.patches if isinstance(patch, (Rectangle, Polygon))]
+    found = colors(boxes)
+    assert found.count(plots.SPACE) == found.count(plots.TIME) == 5  # 3D is one box with both colors
+    widths = {round(box.get_width() / 0.6 * 64) for box in boxes if isinstance(box, Rectangle)}
+    assert widths == {64, 144}
+    assert [text.get_text() for text in axes.texts if text.get_text().isdigit()] == ["64", "64", "144"]
+    assert sum(line.get_marker() == "+" for line in axes.lines) == 3  # P3D-B joins two paths, P3D-C one
+    assert_readable(figure)

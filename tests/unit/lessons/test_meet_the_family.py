@@ -6,6 +6,8 @@ import pytest
 import torch
 from lesson_tests import assert_readable, colors, exercise_tests, record
 from matplotlib.patches import Polygon, Rectangle
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import get_model_weights
 from torchvision.models import video as reference
 
 from helpers import plots
@@ -123,3 +125,27 @@ def test_the_explorer_reaches_the_ends_of_its_sliders():
     member, depth, frames, size = lesson.family_explorer().children[:4]
     assert list(member.options) == list(FAMILY) and list(depth.options) == [18, 34]
     assert (frames.min, frames.max, size.min, size.max) == (1, 64, 32, 256)
+
+
+@pytest.mark.parametrize(
+    "name, frames, giga", [("r2plus1d_18", 16, 40.5), ("s3d", 16, 18.0), ("s3d", 128, 143.8), ("swin3d_t", 32, 87.8)]
+)
+def test_a_published_count_of_multiply_adds_is_that_of_16_frames(name, frames, giga):
+    """What the notebook concludes: the clip of the accuracy may cost a multiple of `_ops`."""
+    weights = get_model_weights(name).KINETICS400_V1
+    with torch.device("meta"):
+        network, clip = getattr(reference, name)().eval(), torch.empty(1, 3, frames, *weights.transforms().crop_size)
+    with FlopCounterMode(display=False) as counter:
+        network(clip)
+    assert counter.get_total_flops() / 2e9 == pytest.approx(giga, abs=0.05)
+    assert (frames == 16) == (counter.get_total_flops() / 2e9 == pytest.approx(weights.meta["_ops"], abs=0.001))
+
+
+def test_r2plus1d_takes_clips_of_other_sizes_and_mvit_does_not():
+    clip = torch.empty(1, 3, 5, 64, 80, device="meta")
+    with torch.device("meta"):
+        free, bound = reference.r2plus1d_18().eval(), reference.mvit_v2_s().eval()
+    assert free(clip).shape == (1, 400)
+    for shape in ((32, 224, 224), (16, 256, 256)):
+        with pytest.raises(RuntimeError, match="shape"):
+            bound(torch.empty(1, 3, *shape, device="meta"))
