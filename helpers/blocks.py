@@ -202,9 +202,11 @@ def summary(module: nn.Module, shape: Sequence[int]) -> list[Layer]:
 
     leaves = [(name, m) for name, m in module.named_modules() if not list(m.children())]
     hooks = [layer.register_forward_hook(note(name)) for name, layer in leaves]
-    module(torch.empty(1, *shape, device="meta"))
-    for hook in hooks:
-        hook.remove()
+    try:
+        module(torch.empty(1, *shape, device="meta"))
+    finally:
+        for hook in hooks:
+            hook.remove()
     return layers
 
 
@@ -219,14 +221,17 @@ def randomize_batchnorm_(network: nn.Module) -> None:
 def receptive_field(module: nn.Module) -> tuple[int, int, int]:
     """How much of the input one output position of a module sees, in frames and pixels (T, H, W). Built in notebook 05.
 
-    It follows the convolutions in the order of their definition and skips the shortcuts, which see less.
+    It follows all layers with a kernel in the order of their definition, but no shortcut, which sees less. ValueError: none.
     """
     field, step = [1, 1, 1], [1, 1, 1]
-    for name, layer in module.named_modules():
-        if isinstance(layer, nn.Conv3d) and "downsample" not in name:
-            for axis in range(3):
-                field[axis] += (layer.kernel_size[axis] - 1) * step[axis]
-                step[axis] *= layer.stride[axis]
+    inner = [m for name, m in module.named_modules() if "downsample" not in name]
+    layers = [m for m in inner if hasattr(m, "kernel_size")]
+    if not layers:
+        raise ValueError(f"no layer of this {type(module).__name__} has a kernel")
+    for layer in layers:
+        for axis in range(3):
+            field[axis] += (layer.kernel_size[axis] - 1) * step[axis]
+            step[axis] *= layer.stride[axis]
     return tuple(field)
 
 

@@ -7,7 +7,6 @@ the mean of their softmax over the clips gives the video's probabilities, and `t
 import argparse
 import dataclasses
 import glob
-import itertools
 import json
 import os
 import platform
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from helpers import transforms, video, weights
-from helpers.commands import named_device, number, terminal
+from helpers.commands import CLOSED, named_device, number, terminal
 from helpers.weights import Pretrained
 
 __all__ = ("PRECISIONS Prediction Segment VideoClassifier ahead average_probs device_name "
@@ -216,8 +215,7 @@ class VideoClassifier:
 
     def predict(self, clips: Clips) -> list[Prediction]:
         """The predictions for the clips that `read` gave, which a thread may have decoded before."""
-        probs = average_probs(self.pretrained, clips, self.device, self.dtype)
-        return top_k(probs, self.pretrained.labels, self.k)
+        return top_k(average_probs(self.pretrained, clips, self.device, self.dtype), self.pretrained.labels, self.k)
 
 
 def predict_video(
@@ -270,16 +268,26 @@ def segments(rows: list[tuple[float, Tensor]], labels: tuple[str, ...], clip_sec
 
     The label of a clip, which is so many seconds long, holds around its middle, half way to the middles beside it.
     """
-    if not rows:
-        return []
-    starts = [start for start, _ in rows]
-    borders = [0.0, *((a + b + clip_seconds) / 2 for a, b in itertools.pairwise(starts)), starts[-1] + clip_seconds]
-    joined, clip = [], 0
-    for best, group in itertools.groupby((probs for _, probs in rows), key=lambda probs: int(probs.argmax())):
-        probs = [float(probs[best]) for probs in group]
-        joined.append(Segment(borders[clip], borders[clip + len(probs)], labels[best], statistics.fmean(probs)))
-        clip += len(probs)
-    return joined
+    return list(_segments(rows, labels, clip_seconds))
+
+
+def _segments(rows: Iterable[tuple[float, Tensor]], labels: tuple[str, ...], clip_seconds: float) -> Iterator[Segment]:
+    """Each segment as soon as it is known. Where the rows end with an error, the segment up to there comes before it."""
+    begun, last, best, probs, damage = 0.0, 0.0, None, [], None
+    try:
+        for start, row in rows:
+            if int(row.argmax()) != best and probs:
+                border = (last + start + clip_seconds) / 2
+                yield Segment(begun, border, labels[best], statistics.fmean(probs))
+                begun, probs = border, []
+            last, best = start, int(row.argmax())
+            probs.append(float(row[best]))
+    except video.VideoError as error:
+        damage = error
+    if probs:
+        yield Segment(begun, last + clip_seconds, labels[best], statistics.fmean(probs))
+    if damage:
+        raise damage
 
 
 def evaluate_torchvision_protocol(path: Path, pretrained: Pretrained, device: Device = None) -> Tensor:
@@ -295,12 +303,11 @@ def extract_features(pretrained: Pretrained, clips: Clips, device: Device = None
     if last != "fc":
         raise TypeError(f"a {type(pretrained.network).__name__} does not end in fc: give the network that is inside it")
     body = nn.Sequential(*(layer for _, layer in body), nn.Flatten())  # all but the linear layer
-    outputs = _outputs(body, map(pretrained.preprocess, clips), device, torch.float32)
-    return torch.stack(list(outputs))
+    return torch.stack(list(_outputs(body, map(pretrained.preprocess, clips), device, torch.float32)))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; 0 if every file was classified, 1 if some could not be, 2 if it could not begin, 130 if interrupted."""
+    """The command; 0 if every file was classified, 1 if some could not be, 2 if it could not begin; else as of `terminal`."""
     with terminal():
         return _run(_options(arguments))
 
@@ -321,12 +328,9 @@ def _run(options: argparse.Namespace) -> int:
         rows = folder.classify_folder(*options.files, options.out, pretrained, *settings, options.retry)
         return folder.follow(rows, options.out)
     row, classify = dict(weights=pretrained.name), partial(_timeline, pretrained, options)
-    try:
-        if not options.timeline:
-            row, classify = row | dict(clips=options.clips), VideoClassifier(pretrained, *settings)
-        return max([_print_row(file, row, classify, options) for file in options.files])
-    except KeyboardInterrupt:
-        return 130
+    if not options.timeline:
+        row, classify = row | dict(clips=options.clips), VideoClassifier(pretrained, *settings)
+    return max([_print_row(file, row, classify, options) for file in options.files])
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -370,29 +374,31 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _print_row(file: str, row: dict, classify: Callable, options: argparse.Namespace) -> int:
-    """Classify a file and print what comes of it; 1 if it cannot be read."""
-    key, failed = "segments" if options.timeline else "predictions", 0
+    """Classify a file and print what comes of it as soon as it is known; 1 if it cannot be read to its end."""
+    results, problem = [], {}
     try:
-        results = classify(file)
-        end, lines = {key: [result._asdict() for result in results]}, (file, *results)
+        for result in classify(file):
+            if not options.json:
+                with tqdm.external_write_mode():  # beside the bar
+                    print(*([] if results else ["", file]), result, sep="\n", flush=True)
+            results.append(result._asdict())
     except Exception as error:  # one file must not end the run
-        problem = video.explain(file, error)
-        end, lines, failed = dict(error=problem), (problem,), 1
+        if getattr(error, "errno", None) in CLOSED:
+            raise
+        problem = dict(error=video.explain(file, error))
     if options.json:
-        print(json.dumps(dict(file=file) | row | end), flush=True)
-    else:
-        print("", *lines, sep="\n", file=sys.stderr if failed else sys.stdout, flush=True)
-    return failed
+        found = {"segments" if options.timeline else "predictions": results} if results else {}
+        print(json.dumps(dict(file=file) | row | found | problem), flush=True)
+    elif problem:
+        print("", problem["error"], sep="\n", file=sys.stderr, flush=True)
+    return len(problem)
 
 
-def _timeline(pretrained: Pretrained, options: argparse.Namespace, file: str) -> list[Segment]:
+def _timeline(pretrained: Pretrained, options: argparse.Namespace, file: str) -> Iterator[Segment]:
     count, seconds = video.probe(file).seconds * pretrained.fps // 8, pretrained.frames / pretrained.fps
     clips = predict_stream(file, pretrained, 8, options.device, getattr(torch, options.precision))
-    return segments(list(tqdm(clips, file, count, unit="clip", disable=None)), pretrained.labels, seconds)
+    return _segments(tqdm(clips, file, count, unit="clip", disable=None), pretrained.labels, seconds)
 
 
 if __name__ == "__main__":
-    code = main()
-    if sys.stdout:  # a terminal can close it
-        sys.stdout.flush()
-    os._exit(code)  # without the clean-up of PyTorch's libraries, which takes a second and 0.1 GB
+    os._exit(main())  # without the clean-up of PyTorch's libraries, which takes a second and 0.1 GB

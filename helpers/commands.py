@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import math
 import os
 import sys
@@ -13,19 +14,20 @@ from torch import nn
 
 from helpers.reader import VideoWarning
 
-__all__ = ["named_device", "number", "terminal"]
+__all__ = ["CLOSED", "named_device", "number", "terminal"]
+
+CLOSED = {errno.EPIPE: 141, errno.ENOSPC: 2}  # an output that nobody reads, or on a full disk: the exit code
 
 
 @contextlib.contextmanager
 def terminal() -> Iterator[None]:
     """For every command: names that the terminal cannot show do not end the run, and a VideoWarning is one sentence.
 
-    Where nobody reads the output any longer, as after `| head -1`, the command ends with SystemExit and without a stack.
+    Where the output is `CLOSED`, as after `| head -1`, or Ctrl-C is pressed, the command ends with SystemExit, not a stack.
     """
-    streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
-    before = [stream.errors for stream in streams]
-    for stream in streams:
-        stream.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
             show = warnings.showwarning
@@ -33,12 +35,17 @@ def terminal() -> Iterator[None]:
                 print(message, file=sys.stderr) if category is VideoWarning else show(message, category, *place)
             )
             yield
-    except BrokenPipeError:
+            print(end="", flush=True)
+    except OSError as error:
+        if error.errno not in CLOSED:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more as it ends
-        raise SystemExit(141) from None  # as of a program that this signal ends
-    finally:
-        for stream, errors in zip(streams, before):
-            stream.reconfigure(errors=errors)
+        if error.errno == errno.ENOSPC:
+            print(f"The output cannot be written: {error.strerror}.", file=sys.stderr)
+        raise SystemExit(CLOSED[error.errno]) from None
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def named_device(text: str) -> torch.device:

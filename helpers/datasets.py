@@ -1,5 +1,6 @@
 """A folder of videos with a folder for each class, as clips to train on and to test with. Built in notebook 12."""
 
+import contextvars
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from helpers import transforms
-from helpers.video import VideoError, VideoWarning, explain, middle_start, read_clip, read_middle_clip
+from helpers.video import MUTE, VideoError, VideoWarning, explain, middle_start, read_clip, read_middle_clip
 
 __all__ = ["Folder", "Sets", "Video", "VideoFolder", "affordable_workers", "find_sets", "group_of", "list_files",
            "middle_start", "scan_folder", "set_epoch", "split", "split_folders"]  # fmt: skip
@@ -91,8 +92,8 @@ def find_sets(
 ) -> Sets:  # fmt: skip
     """The videos to train on and to test with: of two folders, of the split that a folder holds, or of `split`.
 
-    Other arguments as of `scan_folder` and `split`, which raise their errors. ValueError: the folders hold other classes than
-    the first of them, or a class has too few groups to be split.
+    Other arguments as of `scan_folder` and `split`, which raise their errors, as for a class with a single group. ValueError:
+    the folders hold other classes than the first of them.
     """
     places = {"train": folder, "test": test_folder} if test_folder else split_folders(folder) or {"train": folder}
     if not 0 <= test_fraction <= 1:
@@ -108,14 +109,6 @@ def find_sets(
     found = {name: scan_folder(place, frames, fps) for name, place in places.items()}
     videos = {name: part.videos for name, part in found.items()}
     if len(found) == 1:
-        groups = {
-            label: {group_of(video.path) for video in videos["train"] if video.label == label}
-            for label in range(len(classes))
-        }
-        few = [classes[label] for label in groups if len(groups[label]) < 2]
-        if few:
-            remedy = "Add a video of another source to each, or name a folder to test with"
-            raise ValueError(f"too few videos to set some aside: {', '.join(few)} has a single group. {remedy}")
         videos["train"], videos["test"] = split(videos["train"], test_fraction, seed)
     unreadable = [problem for part in found.values() for problem in part.unreadable]
     val, test = (videos.get(first, videos.get(second)) for first, second in (("val", "test"), ("test", "val")))
@@ -135,9 +128,8 @@ def list_files(folder: Path) -> list[Path]:
     for path in paths:
         if path.suffix.lower() in PICTURES:
             pictures.setdefault(path.parent, []).append(path)
-    frames = {
-        place: found for place, found in pictures.items() if len(found) > 1 and place not in {f.parent for f in files}
-    }
+    beside = {path.parent for path in files}
+    frames = {place: found for place, found in pictures.items() if len(found) > 1 and place not in beside}
     passed += [path for place, found in pictures.items() if place not in frames for path in found]
     if passed:
         names = sorted({path.name for path in passed}, key=lambda name: (name.startswith("."), name))
@@ -152,8 +144,7 @@ def _classes(folder: str | os.PathLike[str]) -> list[str]:
     """The names of the class folders in a folder."""
     classes = _folders(folder)
     if len(classes) < 2:
-        count = f"{folder} holds {len(classes)} folders"
-        raise ValueError(f"{count}: it needs two or more, a folder of videos for each class")
+        raise ValueError(f"{folder} holds {len(classes)} folders: it needs two or more, one of videos for each class")
     return classes
 
 
@@ -264,10 +255,10 @@ class VideoFolder(Dataset):
         return len(self.videos)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """A clip, float (3, frames, crop_size, crop_size), and its label."""
-        with warnings.catch_warnings():  # what they say was said when the folder was scanned
-            warnings.simplefilter("ignore", VideoWarning)
-            return self._clip(index)
+        """A clip, float (3, frames, crop_size, crop_size), and its label; -1 is the last, as in a list."""
+        context = contextvars.copy_context()  # of this thread; what is to be said was said when the folder was scanned
+        context.run(MUTE.set, True)
+        return context.run(self._clip, range(len(self))[index])
 
     def _clip(self, index: int) -> tuple[Tensor, int]:
         path, label, seconds = self.videos[index]
@@ -284,7 +275,8 @@ class VideoFolder(Dataset):
 
 
 def set_epoch(dataset: Dataset, epoch: int, seen: frozenset[int] = frozenset()) -> None:
-    """Call `set_epoch` of a data set and of those that it holds, as torch's Subset and ConcatDataset do, in any attribute."""
+    """Call `set_epoch` of a data set and of those in its attributes, as in torch's Subset, or in lists and tuples that are
+    attributes, as in ConcatDataset; not of those in a dictionary."""
     if hasattr(dataset, "set_epoch"):
         dataset.set_epoch(epoch)
     for value in vars(dataset).values() if hasattr(dataset, "__dict__") else ():
@@ -297,13 +289,10 @@ def affordable_workers(clips: Sequence[tuple[Tensor, int]], batch_size: int, wor
     """`workers`, or 0 and a sentence if the batches that they send do not fit into shared memory, as in many containers."""
     if not workers or not os.path.isdir("/dev/shm"):
         return workers
-    free, needed = shutil.disk_usage("/dev/shm").free, 0
-    if free < 2**30:
-        needed = clips[0][0].nbytes * batch_size * (2 * workers + 1)  # each keeps two batches ready
-    if needed < free:
+    free = shutil.disk_usage("/dev/shm").free
+    batches = batch_size * (2 * workers + 1)  # in clips: each keeps two batches ready
+    if free >= 2**30 or (needed := clips[0][0].nbytes * batches) < free:
         return workers
-    problem = (
-        f"{workers} workers need {needed / 1e6:.0f} MB of shared memory, and /dev/shm has {free / 1e6:.0f} MB free"
-    )
-    print(f"{problem}. Going on without workers; Docker gives more with --shm-size=1g.", file=sys.stderr)
+    text = f"{workers} workers need {needed / 1e6:.0f} MB of shared memory, and /dev/shm has {free / 1e6:.0f} MB free"
+    print(f"{text}. Going on without workers; Docker gives more with --shm-size=1g.", file=sys.stderr)
     return 0

@@ -4,6 +4,7 @@ What real files do wrong is put right here: clocks that start again, lengths tha
 """
 
 import contextlib
+import contextvars
 import math
 import os
 import re
@@ -22,13 +23,14 @@ from torch import Tensor
 
 from helpers import transforms
 
-__all__ = ["Convert", "Path", "Reader", "Size", "VideoError", "VideoInfo", "VideoWarning", "check_positive", "exact",
-           "reason"]  # fmt: skip
+__all__ = ["MUTE", "Convert", "Path", "Reader", "Size", "VideoError", "VideoInfo", "VideoWarning", "check_positive",
+           "exact", "reason"]  # fmt: skip
 
 Path = str | os.PathLike[str]
 Size = tuple[int, int] | None  # (height, width); see `read_clip`
 Convert = Callable[[av.VideoFrame | None, Callable[[], np.ndarray]], np.ndarray]  # see `read_clips`
 
+MUTE = contextvars.ContextVar("MUTE", default=False)  # whether this thread wants no VideoWarning
 UNSPECIFIED = 2  # of colors, in ITU-T H.273
 _OPTIONS = {"timeout": 30.0}  # seconds for any one step, so that nothing hangs for ever
 if int(av.__version__.split(".")[0]) < 19:  # before version 19 PyAV fails at a title that is not UTF-8
@@ -74,11 +76,11 @@ class _Clock:
         self.step, self.jumps = step, jumps  # from a frame to the next; whether the container may jump ahead
         self.shift, self.latest, self.stamped, self.broken = Fraction(0), None, False, False
 
-    def time(self, stamp: Fraction | None) -> Fraction:
-        """The time, in seconds, of the next frame, of which this is the time stamp, if it has any."""
+    def time(self, stamp: Fraction | None, seam: bool = True) -> Fraction:
+        """The time, in seconds, of the next frame, of which this is the time stamp, if it has any; whether it may jump."""
         expected = Fraction(0) if self.latest is None else self.latest + self.step
         time = expected if stamp is None else stamp + self.shift
-        if self.stamped and (time < self.latest - self.BACK or (self.jumps and time > expected + self.AHEAD)):
+        if self.stamped and seam and (time < self.latest - self.BACK or (self.jumps and time > expected + self.AHEAD)):
             self.shift, time, self.broken = self.shift + expected - time, expected, True
         self.latest = max(time, self.latest) if self.stamped else time
         self.stamped = self.stamped or stamp is not None
@@ -92,8 +94,8 @@ class Reader:
         self.path = path = os.fsdecode(path)  # bytes are a path, too
         _check_file(path)
         self.convert, self.container = convert or (size and partial(_resize, size=size)), None
-        self.shown = None
-        self.measured, self.broken = None, False  # the length, once it is known; whether the clock is known to jump
+        self.shown, self.measured = None, None  # the length, once it is measured
+        self.broken = False  # whether the clock is known to jump
         try:
             self._open()
             if self.coming is None and not self._cut_short():
@@ -112,8 +114,7 @@ class Reader:
             raise ValueError(f"{self.path}: this reader is closed")
 
     def info(self) -> VideoInfo:
-        codec = self.stream.codec_context.codec.canonical_name
-        return VideoInfo(*self.size, float(self.fps), self.seconds(), codec)
+        return VideoInfo(*self.size, float(self.fps), self.seconds(), self.stream.codec_context.codec.canonical_name)
 
     def seconds(self) -> float:
         """The length of the video: as the file states it, or else up to the end of its last packet."""
@@ -126,7 +127,9 @@ class Reader:
 
     def _stated_length(self) -> Fraction:
         """The length that the file states for its pictures, in seconds; 0 if it states none. FFmpeg's guesses are none."""
-        if self.stream.duration and (self._is("avi", "mxf", "gif") or (self._is("mov") and self.stream.frames)):
+        if self.goes_on:  # what is stated is the length of the first part
+            return Fraction(0)
+        if self.stream.duration and (self._is("avi", "mxf") or (self._is("mov") and self.stream.frames)):
             return self.stream.duration * self.tick
         try:  # Matroska: 00:00:10.000000000
             hours, minutes, seconds = map(Fraction, self.stream.metadata["DURATION"].split(":"))
@@ -138,31 +141,33 @@ class Reader:
         """The length found by opening the file once more and going through its packets one by one, without decoding."""
         if self.measured is not None:
             return self.measured
-        end, count, clock = None, 0, self._clock()
+        end, count, clock = None, 0, _Clock(1 / self.fps, self.jumps)
+        avi, matroska = self._is("avi"), self._is("matroska")
         try:
             with av.open(os.path.abspath(self.path), **_OPTIONS) as container:
                 for packet in _packets(container, container.streams[self.stream.index]):
                     count += packet.size > 0
                     if not packet.size or packet.dts is None or self.stampless:
                         continue
-                    now, late = clock.time(packet.dts * self.tick), ((packet.pts or 0) - packet.dts) * self.tick
-                    over = now + (late if 0 < late < 1 else 0) + (packet.duration or 0) * self.tick
+                    # AVI has no pts, and Matroska no dts: FFmpeg makes them up, wrong ones behind a seam.
+                    pts = packet.dts if avi or packet.pts is None else packet.pts
+                    stamp = pts if matroska else packet.dts  # pts go back within a group of pictures, too
+                    now = clock.time(stamp * self.tick, packet.is_keyframe or not matroska)
+                    late = (pts - stamp) * self.tick
+                    over = now + (late if 0 < late < 1 else 0) + (packet.duration * self.tick or 1 / self.fps)
                     end = over if end is None else max(end, over)
         except av.FFmpegError as error:
             raise self._damaged(error) from None
-        self.measured = count / self.fps if end is None else end - self.zero  # None: a bare stream of pictures
+        self.measured = count / self.fps if end is None else end - (0 if avi else self.zero)  # None: of a bare stream
         self._tell(clock)
         return self.measured
-
-    def _clock(self) -> _Clock:
-        return _Clock(1 / self.fps, self.jumps)
 
     def _tell(self, clock: _Clock) -> None:
         """Say, once for a file, that its clock jumps."""
         if clock.broken and not self.broken:
-            self.broken = True
-            text = "its clock starts again or jumps. It is read as one video without a gap, as ffmpeg does"
-            warnings.warn(f"{os.fspath(self.path)}: {text}.", VideoWarning, stacklevel=1)
+            self.broken, text = True, "its clock starts again or jumps. It is read as one video without a gap"
+            if not MUTE.get():
+                warnings.warn(f"{self.path}: {text}.", VideoWarning, stacklevel=1)
 
     def clip(self, start: float | Fraction, frames: int, fps: float) -> Tensor:
         check_positive(frames=frames, fps=fps)
@@ -186,7 +191,9 @@ class Reader:
         except av.FFmpegError as error:
             remedy = "Name a video file; if it is one, it is damaged or was not copied whole"
             raise VideoError(self.path, f"is not a video that can be read ({reason(error)})", remedy) from None
-        self.stream = self._best_stream()
+        streams = self.container.streams.best("video"), *self.container.streams.video  # the first is what players take
+        cover = av.stream.Disposition.attached_pic  # of a song
+        self.stream = next((stream for stream in streams if stream and not stream.disposition & cover), None)
         if self.stream is None or self._is("tty"):  # FFmpeg shows a text file as a video of its letters
             raise VideoError(self.path, "holds no video", "Name a file with pictures that move")
         if self.stream.codec_context is None:
@@ -194,16 +201,15 @@ class Reader:
         self.stream.thread_type = "AUTO"
         pixels = self.stream.codec_context.width * self.stream.codec_context.height
         self.stream.codec_context.thread_count = min(4, max(1, 2**23 // max(1, pixels)))  # each keeps frames in memory
-        # The mean of raw DV is its clock's 60,000 ticks a second.
-        rates = [self.stream.average_rate, self.stream.guessed_rate, Fraction(25)]
         self.tick, flags = self.stream.time_base, self.container.format.flags
         self.jumps = bool(flags & av.format.Flags.ts_discont.value)  # a transport stream's clock may, for one
-        self.stampless = bool(flags & av.format.Flags.no_timestamps.value)  # a bare stream: FFmpeg makes its stamps up
-        if self.stampless:  # and takes 25 for the mean
-            rates = rates[1:]
+        self.goes_on = self._is("avi", "matroska") and _goes_on(self.path)
+        # Of a bare stream FFmpeg makes the stamps up, and takes 25 for the mean; that of raw DV is its clock's 60,000 ticks.
+        self.stampless = bool(flags & av.format.Flags.no_timestamps.value)
+        rates = [None if self.stampless else self.stream.average_rate, self.stream.guessed_rate, Fraction(25)]
         self.fps = next(rate for rate in rates if rate and rate <= 10_000)
-        # Matroska rounds the times of frames to whole milliseconds: half of one early is in time.
-        self.slack = self.tick / 2 if self.tick <= Fraction(1, 1000) else 0
+        # Matroska rounds the times of frames to whole milliseconds: half of one early is in time, behind a seam a whole one.
+        self.slack = self.tick / (1 if self.goes_on else 2) if self.tick <= Fraction(1, 1000) else 0
         self.zero, self.turn = Fraction(0), (False, 0)
         self._start_decoding()
         if self.shown is None:
@@ -216,12 +222,6 @@ class Reader:
         self.coming = second and second._replace(time=second.time - self.zero)
         self.size = self._shown_size()
 
-    def _best_stream(self) -> av.VideoStream | None:
-        """The stream of pictures that FFmpeg and players take, and not the cover of a song."""
-        streams = self.container.streams.best("video"), *self.container.streams.video
-        cover = av.stream.Disposition.attached_pic
-        return next((stream for stream in streams if stream and not stream.disposition & cover), None)
-
     def _shown_size(self) -> tuple[int, int]:
         """Width and height as a player shows them: upright, and of square pixels."""
         frame, aspect = self.shown.picture, self.stream.sample_aspect_ratio or 1
@@ -229,9 +229,8 @@ class Reader:
         return (frame.height, width) if self.shown.turn[1] % 2 else (width, frame.height)
 
     def _start_decoding(self) -> None:
-        packets = _packets(self.container, self.stream)
-        self.decoded = (frame for packet in packets for frame in packet.decode())
-        self.shown, self.clock = None, self._clock()
+        self.decoded = (frame for packet in _packets(self.container, self.stream) for frame in packet.decode())
+        self.shown, self.clock = None, _Clock(1 / self.fps, self.jumps)
         self.coming = self._decode()
         self._next()
 
@@ -275,7 +274,7 @@ class Reader:
         if self.shown.time <= time <= self.shown.time + 10:  # so near it is sooner decoded than found by its key frame
             return
         self._require_open()
-        if self.jumps:
+        if self.jumps or self.goes_on:
             self._measured_length()  # finds out whether the clock is broken
         if self.broken or self.stampless:  # then no time stamp says where to look
             if time < self.shown.time:
@@ -313,8 +312,7 @@ class Reader:
     def picture(self) -> np.ndarray:
         """The frame shown as an array: upright and RGB, or what `convert` makes of it. It is made once."""
         if self.made is None:
-            upright = self.shown.turn == (False, 0)
-            picture = self.shown.picture if upright else None
+            picture = self.shown.picture if self.shown.turn == (False, 0) else None
             self.made = self.convert(picture, self._rgb) if self.convert else self._rgb()
         return self.made
 
@@ -341,11 +339,23 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
         yield from container.demux(stream)
 
 
+def _goes_on(path: Path) -> bool:
+    """Whether an AVI or Matroska file goes on after the end that it states, as it does where others were joined to it."""
+    with open(path, "rb") as file:
+        head, end = file.read(4096), 0
+        while head[:4] == b"RIFF" and (end == 0 or head[8:] == b"AVIX"):  # a large AVI has several parts
+            end += 8 + int.from_bytes(head[4:8], "little")
+            file.seek(end)
+            head = file.read(12)
+    segment = re.match(rb"\x1a\x45\xdf\xa3.*?\x18\x53\x80\x67\x01(.{7})", head, re.DOTALL)  # of Matroska, with its size
+    if segment:
+        end = segment.end() + int.from_bytes(segment[1]) % (2**56 - 1)  # all ones: a recorder did not know it
+    return 0 < end < os.path.getsize(path)
+
+
 def _turn(frame: av.VideoFrame) -> tuple[bool, int] | None:
     """How the display matrix of a frame turns it: whether it is mirrored first, and by how many quarters; None without one."""
-    matrix = SideDataContainer(frame).get(
-        "DISPLAYMATRIX"
-    )  # `frame.side_data` would keep the frame in memory, in a circle
+    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # `frame.side_data` would keep the frame, in a circle
     if matrix is None:
         return None
     a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()
@@ -356,8 +366,7 @@ def _turn(frame: av.VideoFrame) -> tuple[bool, int] | None:
 
 def _resize(frame: av.VideoFrame | None, upright: Callable[[], np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """The `Convert` of readers with a `size`."""
-    picture = torch.from_numpy(np.ascontiguousarray(upright()))
-    return transforms.resize(picture[None], size)[0].numpy()
+    return transforms.resize(torch.from_numpy(np.ascontiguousarray(upright()))[None], size)[0].numpy()
 
 
 def _code_of_format(path: Path) -> str:

@@ -26,7 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from helpers import classify, datasets, weights
-from helpers.commands import named_device, number, terminal
+from helpers.commands import CLOSED, named_device, number, terminal
 from helpers.processes import from_first, join_processes, leave_processes, rank_and_world_size, sum_over_processes
 from helpers.transforms import random_horizontal_flip
 from helpers.video import VideoError
@@ -350,7 +350,7 @@ def _run(options):
         weights.check_writable(options.out)
         _fine_tune_folder(options, join_processes(options.device or classify.get_device()))
     except (TrainingError, weights.WeightsError, VideoError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
+        if isinstance(error, OSError) and error.errno in CLOSED and not error.filename:  # of the output, not of a file
             raise
         print(error, file=sys.stderr)
         return 2

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["MEAN", "STD", "center_crop", "denormalize", "normalize", "preprocess", "random_crop",
+__all__ = ["MEAN", "STD", "center_crop", "check_frames", "denormalize", "normalize", "preprocess", "random_crop",
            "random_horizontal_flip", "resize", "resized_size"]  # fmt: skip
 
 # Of the training data of torchvision's video networks: its preset R2Plus1D_18_Weights.KINETICS400_V1.
@@ -26,6 +26,7 @@ def resize(frames: Tensor, size: tuple[int, int] = (128, 171)) -> Tensor:
 
     uint8 (T, H, W, 3) in and out. The frames are scaled one by one, so that a large video needs little memory.
     """
+    check_frames(frames)
     scaled = []
     for frame in frames:  # (H, W, 3)
         x = frame.permute(2, 0, 1)[None].float()  # (1, 3, H, W)
@@ -35,6 +36,7 @@ def resize(frames: Tensor, size: tuple[int, int] = (128, 171)) -> Tensor:
 
 def center_crop(frames: Tensor, crop_size: int = 112) -> Tensor:
     """Cut the square in the middle out of every frame; (T, H, W, 3) to (T, crop_size, crop_size, 3)."""
+    check_frames(frames, crop_size)
     top, left = (round((length - crop_size) / 2) for length in frames.shape[1:3])
     return frames[:, top : top + crop_size, left : left + crop_size]
 
@@ -57,6 +59,7 @@ def random_horizontal_flip(clip: Tensor, generator: np.random.Generator) -> Tens
 
 def normalize(frames: Tensor) -> Tensor:
     """Frames uint8 (T, H, W, 3) to a clip float (3, T, H, W), each channel with mean 0 and standard deviation 1."""
+    check_frames(frames)
     x = frames.permute(3, 0, 1, 2).float() / 255  # (T, H, W, 3) to (3, T, H, W)
     return (x - _channels(MEAN)) / _channels(STD)
 
@@ -70,17 +73,21 @@ def denormalize(clip: Tensor) -> Tensor:
 def preprocess(frames: Tensor, crop_size: int = 112) -> Tensor:
     """Resize, crop the middle and normalize: frames uint8 (T, H, W, 3) to a clip float (3, T, crop_size, crop_size).
 
-    With a crop size of 112 it equals torchvision's preset for its video networks. TypeError or ValueError: no such frames.
+    With a crop size of 112 it equals torchvision's preset for its video networks. Errors as of `check_frames`.
     """
+    return normalize(center_crop(resize(frames, resized_size(crop_size)), crop_size))
+
+
+def check_frames(frames: Tensor, crop_size: int = 1) -> None:
+    """TypeError for what is not a tensor of uint8, ValueError for another shape than (T, H, W, 3) or too large a crop."""
     if not isinstance(frames, Tensor):
-        raise TypeError(
-            f"frames are a tensor, not {type(frames).__name__}; of an array of NumPy: torch.from_numpy(frames)"
-        )
+        raise TypeError(f"frames are a tensor, not {type(frames).__name__}; of an array of NumPy: torch.from_numpy")
     if frames.dtype != torch.uint8:
         raise TypeError(f"frames are uint8, 0 to 255, not {frames.dtype}. From 0 to 1: (255 * frames).to(torch.uint8)")
     if frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
         raise ValueError(f"frames are (T, H, W, 3), not {tuple(frames.shape)}")
-    return normalize(center_crop(resize(frames, resized_size(crop_size)), crop_size))
+    if crop_size > min(frames.shape[1:3]):
+        raise ValueError("frames of {1} x {2} hold no crop of {0} x {0}".format(crop_size, *frames.shape[1:3]))
 
 
 def resized_size(crop_size: int = 112) -> tuple[int, int]:

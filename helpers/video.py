@@ -18,21 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.reader import (
-    Convert,
-    Path,
-    Reader,
-    Size,
-    VideoError,
-    VideoInfo,
-    VideoWarning,
-    check_positive,
-    exact,
-    reason,
-)  # fmt: skip
+from helpers.reader import MUTE, Convert, Path, Reader, Size, VideoError, VideoInfo, VideoWarning, check_positive, exact
 
-__all__ = ["Size", "VideoError", "VideoInfo", "VideoWarning", "explain", "middle_start", "probe", "protocol_clips",
-           "read_clip", "read_clips", "read_middle_clip", "stream_clips", "write_video"]  # fmt: skip
+__all__ = ["MUTE", "Size", "VideoError", "VideoInfo", "VideoWarning", "explain", "middle_start", "probe",
+           "protocol_clips", "read_clip", "read_clips", "read_middle_clip", "stream_clips", "write_video"]  # fmt: skip
 
 
 def explain(path: Path, error: Exception) -> str:
@@ -163,4 +152,4 @@ def write_video(path: Path, frames: Tensor | np.ndarray, fps: float = 15.0, qual
     except (av.FFmpegError, OSError, ValueError) as error:
         forbidden = isinstance(error, (PermissionError, FileNotFoundError, IsADirectoryError))
         remedy = "Choose a folder you may write to" if forbidden else "Choose a name that ends in .mp4, and room for it"
-        raise VideoError(path, f"cannot be written: {reason(error)}", remedy) from None
+        raise VideoError(path, f"cannot be written: {getattr(error, 'strerror', None) or error}", remedy) from None

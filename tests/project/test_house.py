@@ -33,7 +33,7 @@ ABOVE = {"scale": {"scale"}, "lessons": {"lessons", "scale"}, "assets": {"assets
 UP = {("classify", "scale")}  # inside functions only: what --fast and --out ask for
 
 LINES = {"flat": 430, "lessons": 250, "assets": 250}  #: of a file
-TOGETHER = {"flat": 3160, "scale": 940}  #: of all files of a kind
+TOGETHER = {"flat": 3280, "scale": 960}  #: of all files of a kind
 
 
 def modules(root):
@@ -253,11 +253,11 @@ FAULTS = [
     ),
     ("check_sizes", "plots has 431 lines", {"plots": "x = 1\n" * 431}),
     ("check_sizes", "lessons.one has 251 lines", {"lessons/one": "x = 1\n" * 251}),
-    ("check_sizes", "scale files have 941 lines", {"scale/export": "x = 1\n" * 940}),
+    ("check_sizes", "scale files have 961 lines", {"scale/export": "x = 1\n" * 960}),
     (
         "check_sizes",
-        "flat files have 3161",
-        {name: "x = 1\n" * 382 for name in list(FLAT)[:8]} | {"classify": "x = 1\n" * 103},
+        "flat files have 3281",
+        {name: "x = 1\n" * 382 for name in list(FLAT)[:8]} | {"classify": "x = 1\n" * 223},
     ),
     ("check_sizes", "helpers/odds.py is not in the drawing", {"odds": "x = 1\n"}),
     ("check_elsewhere", "helpers/plots.py, line 1: open needs encoding=", {"plots": "open('a', 'w')\n"}),

@@ -203,12 +203,15 @@ def test_a_wrong_device_in_the_environment_gives_a_sentence(monkeypatch, capsys)
     assert raised.value.code == 2 and "abacus cannot be used here" in capsys.readouterr().err
 
 
-def test_an_interrupted_command(monkeypatch):
+def test_an_interrupted_command(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(classify.VideoClassifier, "__call__", interrupted)
-    assert classify.main([str(CLIP)]) == 130
+    for name in ("__call__", "__init__"):
+        monkeypatch.setattr(classify.VideoClassifier, name, interrupted)
+        with pytest.raises(SystemExit) as raised:
+            classify.main([str(CLIP)])
+        assert raised.value.code == 130 and capsys.readouterr().err == "\nInterrupted.\n"
 
 
 def test_a_bad_file_is_named_without_json(tmp_path, capsys):
@@ -375,6 +378,43 @@ def test_the_command_prints_a_timeline(pretrained, tmp_path, capsys):
     assert all(a["end"] == b["start"] for a, b in zip(segments, segments[1:]))
 
 
+def cut_film(path):
+    """Two actions, four seconds, of which the last is missing."""
+    parts = [stickfigures.scene(action, seed, k, frames=60, size=112, seconds=2.0).frames
+             for k, (action, seed) in enumerate([("wave", 3), ("kick", 9)])]  # fmt: skip
+    video.write_video(path, np.concatenate(parts), fps=30)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 9 // 10])
+    return str(path)
+
+
+def test_a_damaged_video_has_a_timeline_as_far_as_it_goes(tmp_path, capsys):
+    files = [cut_film(tmp_path / "cut.mkv"), str(CLIP)]
+    assert classify.main(["--timeline", *files]) == 1
+    out, err = capsys.readouterr()
+    assert out.count(files[0]) == 1 and err.count("\n") == 2 and err.startswith(f"\n{files[0]}: is ")
+    before, after = out.split(f"\n{CLIP}\n")
+    first, *_, last = [line for line in before.splitlines() if " to " in line]
+    assert first.startswith("    0.0 to ") and first.endswith("wave") and " to " in after
+    assert 2 < float(last.split()[2]) < 3.9
+    assert classify.main(["--timeline", "--json", *files]) == 1
+    row, other = map(json.loads, capsys.readouterr().out.splitlines())
+    assert row["segments"][0]["label"] == "wave" and "cut.mkv: is " in row["error"] and "error" not in other
+
+
+def test_a_segment_is_printed_as_soon_as_it_is_known(pretrained, monkeypatch, capsys):
+    printed = []
+
+    def rows(*_):
+        for start, best in enumerate((0, 0, 1, 1, 2)):
+            printed.append(capsys.readouterr().out.count(" to "))
+            yield float(start), torch.eye(10)[best]
+
+    monkeypatch.setattr(classify, "predict_stream", rows)
+    assert classify.main(["--timeline", str(CLIP)]) == 0
+    assert printed == [0, 0, 0, 1, 0] and capsys.readouterr().out.count(" to ") == 2
+
+
 def test_names_that_look_like_options_and_patterns_are_files(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("-Xz3.mp4", "b[1].mp4", "c.mp4"):
@@ -416,7 +456,7 @@ def test_what_is_said_about_a_file_is_one_sentence(tmp_path, capsys):
     video.write_video(joined, np.stack([numbered_frame(k) for k in range(30)]))
     joined.write_bytes(joined.read_bytes() * 2)
     assert classify.main(["--clips", "2", str(joined)]) == 0
-    sentence = "its clock starts again or jumps. It is read as one video without a gap, as ffmpeg does."
+    sentence = "its clock starts again or jumps. It is read as one video without a gap."
     assert capsys.readouterr().err == f"{joined}: {sentence}\n"
 
 
@@ -513,3 +553,23 @@ def test_an_output_that_nobody_reads_ends_without_a_stack(end):
     command = f'{shlex.quote(sys.executable)} -m helpers.classify --clips 1 --device cpu "{CLIP}" "{CLIP}" {end}'
     result = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert "Traceback" not in result.stderr, result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no such device here")
+@pytest.mark.parametrize("option", ["--timeline", "--json"])
+def test_an_output_on_a_full_disk_ends_with_a_sentence(option):
+    command = [sys.executable, "-m", "helpers.classify", "--clips", "1", option, str(CLIP)]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 2 and done.stderr == "The output cannot be written: No space left on device.\n"
+
+
+@pytest.mark.parametrize("name", ["helpers.classify", "helpers.training", "helpers.scale.benchmark"])
+def test_a_command_that_is_interrupted_while_it_is_imported_ends_without_a_stack(name, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    for error, code, says in (("KeyboardInterrupt", 130, "\nInterrupted.\n"), ("ValueError", 1, "Traceback")):
+        (tmp_path / "torch.py").write_text(f"raise {error}", encoding="utf-8")  # is found before the other torch
+        command = [sys.executable, "-B", "-m", name, "a"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, env=environment)
+        assert done.returncode == code and done.stderr[: len(says)] == says, done.stderr
+        assert error == "ValueError" or done.stderr == says

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import av
@@ -286,9 +288,41 @@ def test_classes_that_are_called_train_and_test_are_classes(split_home):
     assert datasets.find_sets(split_home).classes == ("test", "train", "validation")
 
 
+def joined_film(path):
+    """A transport stream whose clock starts again, of which a VideoWarning tells."""
+    content = write_film(path, TIMES, options={"bf": "0"}).read_bytes()
+    path.write_bytes(content * 2)
+    return datasets.Video(str(path), 1, 4.0)
+
+
+def test_what_was_said_by_the_scan_is_not_said_again_by_any_thread(tmp_path, monkeypatch):
+    clips = datasets.VideoFolder([joined_film(tmp_path / "a.ts")] * 8, 4, crop_size=56)
+    read, filters = datasets.read_clip, []
+    monkeypatch.setattr(datasets, "read_clip", lambda *call: filters.append(list(warnings.filters)) or read(*call))
+    with warnings.catch_warnings(), ThreadPoolExecutor(4) as threads:
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        assert len(list(threads.map(clips.__getitem__, range(8)))) == 8
+        assert filters == [before] * 8  # which all threads share
+        with pytest.raises(video.VideoWarning, match="clock starts again"):
+            read(tmp_path / "a.ts", 2.5)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_minus_one_is_the_last_video_as_in_the_list_that_was_given(film, tmp_path, train):
+    videos = [datasets.Video(str(film), label, 2.0) for label in (4, 5, 6)]
+    clips = datasets.VideoFolder(videos, 4, crop_size=56, train=train)
+    for index in (-1, -3, np.int64(-2)):
+        clip, label = clips[index]
+        assert label == videos[index].label and torch.equal(clip, clips[index + 3][0])
+    for index in (3, -4):
+        with pytest.raises(IndexError):
+            clips[index]
+
+
 def test_a_class_that_cannot_be_split_is_named(folder):
     shutil.rmtree(folder / "kick" / "deeper")
-    with pytest.raises(ValueError, match="too few videos to set some aside: kick has a single group. Add a video"):
+    with pytest.raises(ValueError, match="c.avi belongs to the only group of its class.*Add a video from another"):
         datasets.find_sets(folder)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from torchvision.models import video as reference
 
 from helpers import blocks, networks
+from helpers.scale import inference
 
 # How many parameters each network has with 400 classes and the paper's intermediate channels, R2D with clips of 16 frames.
 COUNTS = {
@@ -329,6 +330,8 @@ def test_summary_names_shapes_and_leaves_no_hooks():
         network = networks.r2plus1d_18(num_classes=5, width=16)
     layers = blocks.summary(network, (3, 9, 40, 48))
     assert blocks.summary(network, (3, 9, 40, 48)) == layers  # hooks of the first call are gone
+    with pytest.raises(RuntimeError):
+        blocks.summary(network, (4, 9, 40, 48))  # four colors
     assert not any(module._forward_hooks for module in network.modules())
     by_name = {layer.name: layer for layer in layers}
     assert by_name["stem.0"] == ("stem.0", "Conv3d", (1, 7, 7), (11, 9, 20, 24), 11 * 3 * 49, 11 * 3 * 49 * 9 * 20 * 24)
@@ -345,6 +348,19 @@ def test_receptive_field_of_each_stage_and_of_34_layers():
     assert blocks.receptive_field(on_meta("fr2d")) == (1, 219, 219)
     frames = 1 + 2 + 3 * 4  # the first convolution of layer4 strides
     assert blocks.receptive_field(on_meta("rmc5")) == (frames, 219, 219)
+
+
+@pytest.mark.parametrize("member", ["r2plus1d", "mc3"])
+def test_receptive_field_is_that_of_any_layers_with_a_kernel(member):
+    network = on_meta(member)
+    expected = blocks.receptive_field(network)
+    assert blocks.receptive_field(inference.conv3d_as_conv2d(network)) == expected != (1, 1, 1)
+    pooled = nn.Sequential(nn.Conv3d(3, 4, 3), nn.MaxPool3d((1, 2, 2)), nn.Conv3d(4, 4, 3))
+    assert blocks.receptive_field(pooled) == (5, 8, 8)  # 3, then 4, then 2 x 2 more in space
+    small = inference.optimize_for_inference(networks.r3d_18(5, 8).eval(), size=(3, 2, 16, 16))
+    for module in (small, nn.Sequential(nn.ReLU())):
+        with pytest.raises(ValueError, match=f"no layer of this {type(module).__name__} has a kernel"):
+            blocks.receptive_field(module)
 
 
 @pytest.mark.parametrize("member", ["mc4", "r2plus1d"])

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import subprocess
 import warnings
 from fractions import Fraction
 
@@ -95,6 +96,99 @@ def test_every_part_of_joined_recordings_is_classified(tmp_path):
     labels = [pretrained.labels[int(probs.argmax())] for _, probs in rows]
     assert rows[-1][0] == pytest.approx(6 - 16 / 15, abs=0.1)
     assert [labels[0], labels[-1]] == [alone[0], alone[-1]] and alone[1] in labels
+
+
+BEHIND = {  # containers that state a length, behind which FFmpeg goes on where another file was joined to one
+    "a.avi": dict(codec="mpeg4"),
+    "b.avi": dict(options=GOP),
+    "a.mkv": dict(options=GOP),
+    "a.webm": dict(codec="libvpx-vp9", options={"g": "12", "cpu-used": "8"}),
+    "live.mkv": dict(options=GOP, container_options={"live": "1"}),
+    "a.gif": None,
+}
+
+
+def write_part(path, numbers, rate=30):
+    """A film of numbered frames; a GIF is one of 25 frames a second."""
+    how = BEHIND[path.name.partition(" ")[2]]
+    if how is None:  # of one palette, because FFmpeg keeps that of the first part
+        pictures = (Image.fromarray(numbered_frame(number)) for number in numbers)
+        first, *others = (picture.convert("P", palette=Image.Palette.WEB) for picture in pictures)
+        first.save(path, save_all=True, append_images=others, duration=40, optimize=False)
+    else:
+        how = how | ({"time_base": Fraction(1, rate)} if path.suffix == ".avi" else {})
+        write_film(path, [Fraction(k, rate) for k in range(len(numbers))], numbers=numbers, rate=rate, **how)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", BEHIND)
+@pytest.mark.filterwarnings("ignore::helpers.video.VideoWarning")
+def test_a_file_that_was_joined_to_another_is_seen_by_every_way_of_reading(tmp_path, name):
+    numbers, fps = list(range(105)), 25 if name == "a.gif" else 30
+    parts = [write_part(tmp_path / f"{k} {name}", part) for k, part in enumerate((numbers[:60], numbers[60:]))]
+    path = tmp_path / name
+    path.write_bytes(b"".join(parts))
+    with av.open(str(path)) as container:
+        assert len(list(container.decode(video=0))) == 105
+    assert video.probe(path).seconds == pytest.approx(105 / fps, abs=0.002)
+    seen = [read_number(frame) for _, clip in video.stream_clips(path, fps=fps) for frame in clip]
+    assert list(dict.fromkeys(seen)) == numbers
+    firsts = [read_number(clip[0]) for clip in video.read_clips(path, clips=5, frames=15, fps=fps)]
+    assert np.abs(np.array(firsts) - np.linspace(0, 90, 5)).max() <= 1
+    assert abs(read_number(video.read_middle_clip(path, 1, fps)[1][0]) - 52) <= 1
+    last = video.read_clip(path, (104 + Fraction(1, 2)) / fps, 1, fps)
+    assert read_number(last[0]) == 104
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv", "live.mkv"])
+@pytest.mark.filterwarnings("ignore::helpers.video.VideoWarning")
+def test_any_second_of_long_joined_files_is_found(tmp_path, name):
+    """Their frames show the second. Of one part there is no index, and behind the seam FFmpeg makes up wrong dts."""
+    seconds = [k // 10 for k in range(700)]
+    parts = [write_part(tmp_path / f"{k} {name}", part, 10) for k, part in enumerate((seconds[:400], seconds[400:]))]
+    path = tmp_path / name
+    path.write_bytes(b"".join(parts))
+    assert video.probe(path).seconds == pytest.approx(70, abs=0.01)
+    for second in (25, 41, 55, 68, 12):
+        assert read_number(video.read_clip(path, second + 0.5, 1, 10)[0]) == second
+    firsts = [read_number(clip[0]) for clip in video.read_clips(path, 5, 10, 10)]
+    assert np.abs(np.array(firsts) - np.linspace(0, 69, 5)).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv", "live.mkv"])
+@pytest.mark.filterwarnings("ignore::helpers.video.VideoWarning")
+def test_as_many_frames_of_joined_files_are_read_as_by_ffmpegs_command(tmp_path, name):
+    if not shutil.which("ffmpeg"):
+        pytest.skip("there is no ffmpeg here")
+    path = tmp_path / name
+    path.write_bytes(b"".join(write_part(tmp_path / f"{k} {name}", list(range(30 * k, 30 * k + 30))) for k in range(3)))
+    command = ["ffmpeg", "-v", "error", "-i", path, "-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-"]
+    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    count = sum(not line.startswith("#") for line in lines)
+    assert count > 30 and video.probe(path).seconds == pytest.approx(count / 30, abs=0.002)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "b.avi", "a.mkv", "a.webm"])
+def test_the_length_of_an_ordinary_file_is_what_it_states_and_costs_no_second_opening(tmp_path, name, monkeypatch):
+    write_part(tmp_path / f"0 {name}", list(range(60)))
+    opened, av_open = [], av.open
+    monkeypatch.setattr(av, "open", lambda *arguments, **options: opened.append(1) or av_open(*arguments, **options))
+    assert video.probe(tmp_path / f"0 {name}").seconds == pytest.approx(2, abs=0.002) and len(opened) == 1
+
+
+def test_a_large_avi_has_several_parts_and_ends_with_the_last(tmp_path):
+    def part(form, size):
+        return b"RIFF" + (size + 4).to_bytes(4, "little") + form + bytes(size)
+
+    large = part(b"AVI ", 100) + part(b"AVIX", 60) + part(b"AVIX", 20)
+    for content, expected in ((large, False), (large[:-7], False), (large * 2, True), (large + b"JUNK", True)):
+        (tmp_path / "a.avi").write_bytes(content)
+        assert reader._goes_on(tmp_path / "a.avi") is expected
+
+
+def test_the_last_frame_of_a_file_without_durations_lasts_as_long_as_the_others(tmp_path):
+    path = write_film(tmp_path / "a.flv", EVEN, codec="flv1", time_base=Fraction(1, 30))
+    assert video.probe(path).seconds == pytest.approx(2, abs=0.002)
 
 
 @pytest.mark.parametrize("name, codec", [("a.m1v", "mpeg1video"), ("a.m2v", "mpeg2video"), ("a.h264", "libx264")])

@@ -66,3 +66,23 @@ def test_frames_of_numpy_and_no_frames_are_told():
         transforms.preprocess(np.zeros((2, 8, 8, 3), dtype=np.uint8))
     with pytest.raises(ValueError, match="not .0, 8, 8, 3"):
         transforms.preprocess(torch.zeros(0, 8, 8, 3, dtype=torch.uint8))
+
+
+def test_each_step_refuses_what_is_no_frames():
+    frames = torch.zeros(4, 32, 48, 3, dtype=torch.uint8)
+    for step in (transforms.resize, transforms.normalize, lambda frames: transforms.center_crop(frames, 8)):
+        assert step(frames) is not None
+        for wrong in (frames[0], frames.permute(3, 0, 1, 2), frames[:0], frames[None]):
+            with pytest.raises(ValueError, match=r"frames are \(T, H, W, 3\), not"):
+                step(wrong)
+        for wrong in (frames.float(), frames.numpy()):
+            with pytest.raises(TypeError, match="frames are"):
+                step(wrong)
+
+
+def test_a_crop_larger_than_the_frames_is_refused_with_both_sizes():
+    frames = torch.zeros(2, 32, 48, 3, dtype=torch.uint8)
+    assert transforms.center_crop(frames, 32).shape == (2, 32, 32, 3)
+    for crop_size in (33, 64):
+        with pytest.raises(ValueError, match=f"frames of 32 x 48 hold no crop of {crop_size} x {crop_size}"):
+            transforms.center_crop(frames, crop_size)
