@@ -43,6 +43,7 @@ def center_crop(frames: Tensor, crop_size: int = 112) -> Tensor:
 
 def random_crop(frames: Tensor, crop_size: int, generator: np.random.Generator) -> Tensor:
     """Cut one random square out of all frames; (T, H, W, 3) to (T, crop_size, crop_size, 3). Built in notebook 12."""
+    check_frames(frames, crop_size)
     height, width = frames.shape[1:3]
     top = generator.integers(0, height - crop_size, endpoint=True)
     left = generator.integers(0, width - crop_size, endpoint=True)

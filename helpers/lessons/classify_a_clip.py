@@ -1,7 +1,7 @@
 """The figures, explorers and exercise checks of notebook 07."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -11,23 +11,25 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from helpers import classify, plots, video
+from helpers.intervals import wilson_interval
 from helpers.lessons.exercises import exercise, require
-from helpers.plots import ANSWER, INK, TIME, matrix, new_figure
+from helpers.plots import ANSWER, INK, PALE, TIME, matrix, new_figure
 from helpers.transforms import denormalize
 from helpers.weights import Pretrained
 
 __all__ = [
+    "check_choose_threshold",
     "check_protocol_starts",
     "check_vote",
-    "compare_precisions",
     "draw_moment",
     "draw_timeline",
     "player",
     "probs_by_clip_figure",
+    "reliability_figure",
     "timeline_figure",
     "upload_button",
 ]
@@ -49,6 +51,27 @@ def probs_by_clip_figure(probs: ArrayLike, labels: Sequence[str], starts: Sequen
     best = np.argsort(-probs.mean(0), kind="stable")[:keep]
     times = [f"{start:.1f} s" for start in starts]
     return matrix(probs[:, best].T, [labels[k] for k in best], times, xlabel="clip that begins at", color=TIME)
+
+
+@plots.style()
+def reliability_figure(panels: Mapping[str, Sequence[tuple[float, int, float]]]) -> Figure:
+    """Reliability diagrams side by side: the accuracy of each bin, with its Wilson interval, over its mean confidence.
+
+    Args:
+        panels: for each title the bins: how many clips are right, how many there are, their mean confidence.
+    """
+    figure = new_figure(9.6, 4.4)
+    for number, (title, bins) in enumerate(panels.items(), start=1):
+        labels = dict(xlabel="mean confidence of a bin", ylabel="accuracy of the bin" if number == 1 else "")
+        axes = figure.add_subplot(1, len(panels), number, title=title, aspect="equal", **labels)
+        axes.plot((0, 1), (0, 1), color=PALE, lw=1.8)
+        for right, of, confidence in bins:
+            axes.plot([confidence] * 2, wilson_interval(right, of), color=ANSWER, lw=1.8)
+            axes.plot(confidence, right / of, "o", color=ANSWER, ms=7)
+        axes.text(0.04, 0.93, "underconfident", fontsize=10)
+        axes.text(0.96, 0.04, "overconfident", fontsize=10, ha="right")
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    return figure
 
 
 @plots.style()
@@ -83,30 +106,6 @@ def timeline_figure(frames: ArrayLike, segments: Sequence[classify.Segment], sec
     timeline.set_xlabel("seconds", color=TIME)
     timeline.spines["left"].set_visible(False)
     return figure
-
-
-def compare_precisions(
-    network: nn.Module, x: Tensor, device: torch.device | str, dtype: torch.dtype = torch.bfloat16
-) -> tuple[float, float]:
-    """What reduced precision gains and costs on a device, for one network.
-
-    Args:
-        network: in eval mode, on the device.
-        x: a batch of clips (B, 3, T, H, W) on the device.
-        dtype: torch.bfloat16 or torch.float16.
-
-    Returns:
-        The time in float32 divided by the time in `dtype`, and the largest error of a logit divided by the largest logit.
-    """
-
-    def run(enabled):
-        with torch.inference_mode(), torch.autocast(torch.device(device).type, dtype, enabled=enabled):
-            return network(x)
-
-    full, reduced = run(False), run(True).float()
-    error = (full - reduced).abs().max() / full.abs().max()
-    times = [classify.median_time(lambda enabled=enabled: run(enabled), device) for enabled in (False, True)]
-    return times[0] / times[1], error.item()
 
 
 def upload_button(function: Callable[[Path], None]) -> ipywidgets.VBox:
@@ -232,3 +231,18 @@ def check_vote(solution: Callable) -> None:
     undecided = torch.tensor([[2.0, 1.9, 0], [2.0, 1.9, 0], [0, 3.0, 0]])
     hint = "Do not count the best class of each clip: a nearly undecided clip has half a vote for each of two classes."
     require(solution(undecided) == 1, hint)
+
+
+@exercise
+def check_choose_threshold(solution: Callable) -> None:
+    """Notebook 07: the threshold of the lowest cost, from the confidences of known and unknown clips (clips,) and the cost of
+    an unknown clip that is kept, where a known clip that is rejected costs 1. What reaches the threshold is kept."""
+    for cost in (0.0, 0.3, 1.0, 5.0):
+        known, unknown = 1 - 0.6 * torch.rand(40) ** 2, 0.2 + 0.75 * torch.rand(30)
+
+        def price(threshold):
+            return ((known < threshold).sum() + cost * (unknown >= threshold).sum()).item()  # noqa: B023
+
+        best, yours = min(map(price, [*known, *unknown, 2.0])), price(solution(known, unknown, cost))
+        hint = f"With a cost of {cost:g} your threshold costs {yours:.1f}, and there is one that costs {best:.1f}."
+        require(yours <= best + 1e-4, hint)

@@ -165,6 +165,11 @@ def test_curves_have_their_names_scales_and_axes():
     assert list(second.get_xticks()) == [0, 1]
 
 
+def test_positions_of_curves_may_have_texts():
+    axes = plots.curves([panel(xticks={0: "0.001", 1: "0.002"}), panel(xticks=(0, 1))]).get_axes()
+    assert [[label.get_text() for label in part.get_xticklabels()] for part in axes] == [["0.001", "0.002"], ["0", "1"]]
+
+
 def test_curves_may_share_an_axis_begin_at_zero_and_have_no_name():
     low = panel(lines={"": ([0, 1], [1, 2], {})}, xcolor=plots.TIME)
     first, alone, shared = plots.curves([panel(), low, low | dict(like=0)]).get_axes()

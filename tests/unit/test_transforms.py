@@ -39,7 +39,7 @@ def test_frames_are_resized_in_proportion_to_the_crop(crop_size, expected):
 
 
 def test_random_crop_reaches_every_border():
-    clip = torch.arange(3 * 5 * 6).view(1, 3 * 5, 6, 1).expand(2, -1, -1, 3)
+    clip = torch.arange(3 * 5 * 6, dtype=torch.uint8).view(1, 3 * 5, 6, 1).expand(2, -1, -1, 3)
     corners = {transforms.random_crop(clip, 4, np.random.default_rng(k))[0, 0, 0, 0].item() for k in range(300)}
     assert corners == {6 * row + column for row in range(12) for column in range(3)}
     assert transforms.random_crop(clip[:, :4, :4], 4, np.random.default_rng(0)).shape == (2, 4, 4, 3)
@@ -86,3 +86,5 @@ def test_a_crop_larger_than_the_frames_is_refused_with_both_sizes():
     for crop_size in (33, 64):
         with pytest.raises(ValueError, match=f"frames of 32 x 48 hold no crop of {crop_size} x {crop_size}"):
             transforms.center_crop(frames, crop_size)
+        with pytest.raises(ValueError, match=f"frames of 32 x 48 hold no crop of {crop_size} x {crop_size}"):
+            transforms.random_crop(frames, crop_size, np.random.default_rng(0))

@@ -13,17 +13,39 @@ from lesson_tests import assert_readable, exercise_tests, noise, pictures, recor
 from nbclient import NotebookClient
 
 from helpers import classify, transforms, video, weights
+from helpers.intervals import wilson_interval
 from helpers.lessons import classify_a_clip as lesson
 
 CLIP = weights.ASSETS / "jumping_jacks.mp4"
 
+
+def choose_threshold(known, unknown, cost):
+    """All thresholds at once, from low to high."""
+    steps = torch.cat([known, unknown, torch.tensor([1.5])]).sort().values[:, None]
+    return steps[((known < steps).sum(1) + cost * (unknown >= steps).sum(1)).argmin()].item()
+
+
 test_right, test_wrong = exercise_tests(
     lesson,
     right={
+        "check_choose_threshold": choose_threshold,
         "check_protocol_starts": lambda n: torch.linspace(0, n - 16, 5, dtype=torch.float64).floor().int().tolist(),
         "check_vote": lambda logits: int(logits.softmax(1).sum(0).argmax()),
     },
     wrong={
+        "check_choose_threshold": [
+            (
+                lambda known, unknown, cost: known.quantile(0.05),
+                "With a cost of 0 your threshold costs 2.0, .* costs 0.0",
+            ),
+            (lambda known, unknown, cost: known.min(), "your threshold costs"),
+            (
+                lambda known, unknown, cost: choose_threshold(known, unknown, 1.0) if cost else 0.0,
+                "With a cost of 0.3 your",
+            ),
+            (lambda known, unknown, cost: choose_threshold(known, unknown, min(cost, 1.0)), "With a cost of 5 your"),
+            (lambda known, unknown, cost: choose_threshold(unknown, known, cost), "your threshold costs"),
+        ],
         "check_protocol_starts": [
             (lambda n: [0, n // 4, n // 2, 3 * n // 4, n], "A video of 16 frames"),
             (lambda n: [k * (n - 16) // 5 for k in range(5)], "the last clip begins at 44"),
@@ -63,11 +85,20 @@ def test_a_timeline_lies_below_its_frames():
     assert_readable(lesson.timeline_figure(noise(8), segments, 12))
 
 
-def test_reduced_precision_is_compared_with_float32():
-    torch.manual_seed(0)
-    network, x = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5)).eval(), torch.randn(2, 3, 4, 2, 2)
-    speedup, error = lesson.compare_precisions(network, x, "cpu")
-    assert speedup > 0 and 1e-5 < error < 0.05  # bfloat16 has eight significant bits
+def test_a_reliability_diagram_has_the_interval_of_each_bin():
+    panels = {"T = 1": [(3, 10, 0.5), (10, 10, 0.9)], "T fitted": [(1, 2, 0.4)]}
+    figure = lesson.reliability_figure(panels)
+    left, right = figure.get_axes()
+    assert [axes.get_title(loc="left") for axes in (left, right)] == list(panels)
+    for axes, bins in zip((left, right), panels.values()):
+        diagonal, *lines = [line.get_xydata() for line in axes.lines]
+        assert np.array_equal(diagonal, [[0, 0], [1, 1]])
+        for (correct, of, confidence), bar, point in zip(bins, lines[::2], lines[1::2], strict=True):
+            low, high = wilson_interval(correct, of)
+            assert np.allclose(bar, [[confidence, low], [confidence, high]])
+            assert np.allclose(point, [[confidence, correct / of]])
+        assert axes.get_xlim()[1] > 1 < axes.get_ylim()[1]  # a point at 1 is drawn whole
+    assert_readable(figure)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from torchvision.models import video as video_networks
 
 from helpers import classify, transforms, weights
 from helpers.blocks import randomize_batchnorm_
-from helpers.lessons import classify_a_clip as lesson
 from helpers.networks import NETWORKS
 from helpers.scale import inference
 from helpers.stickfigures import StickFigures
@@ -51,13 +50,6 @@ def test_a_gpu_is_waited_for(device, monkeypatch):
     calls.clear()
     classify.median_time(lambda: calls.append("call"), "cpu", repeats=1)
     assert calls == ["call"] * 2
-
-
-def test_reduced_precision_is_compared_with_float32():
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv3d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 2 * 6 * 6, 4)).eval()
-    ratio, deviation = lesson.compare_precisions(network, torch.randn(1, 3, 4, 8, 8), "cpu")
-    assert ratio > 0 and 0 < deviation < 0.05
 
 
 def test_times_are_medians_and_ratios_go_with_their_round():
