@@ -356,7 +356,10 @@ def by_hand(parts):
     torch.manual_seed(0)
     network = r2plus1d_18(num_classes=10, width=8)
     clips = stickfigures.StickFigures(80, seed=1, frames=8, size=32, transform=transforms.normalize)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
+    optimizer = training.make_optimizer(network, lr=1e-3)
+    parameters = [
+        p for group in optimizer.param_groups for p in group["params"]
+    ]  # in the order in which they are noted
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=10)
     gradients, losses = None, []
     for batch in np.concatenate([training.epoch_batches(80, 16, seed=4, epoch=epoch) for epoch in (0, 1)]):
@@ -366,7 +369,7 @@ def by_hand(parts):
             loss = F.cross_entropy(network(x), label, label_smoothing=0.1)
             (loss / parts).backward()
             losses.append(loss.item())
-        gradients = gradients or [p.grad.clone() for p in network.parameters()]
+        gradients = gradients or [p.grad.clone() for p in parameters]
         optimizer.step()
         schedule.step()
     return gradients, losses
