@@ -5,11 +5,17 @@
 
 import base64
 import hashlib
+import importlib
 import json
+import re
 import shutil
+import typing
 from pathlib import Path
 
+import anywidget
 from docutils import nodes
+
+from helpers.explorers import on_page
 
 project = "Video networks, from an empty cell"
 author = "the authors of the notebooks"
@@ -31,8 +37,9 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_favicon = "favicon.svg"
 html_context = {"default_mode": "auto"}  # dark or light, as the reader's system is
-html_static_path = ["style.css"]
-html_css_files = ["style.css"]
+html_static_path = ["style.css", "explorers.js", "../helpers/explorers/explorers.css"]
+html_css_files = ["style.css", "explorers.css"]
+html_js_files = ["explorers.js"]
 html_theme_options = {
     "home_page_in_toc": True,
     "show_toc_level": 2,
@@ -70,8 +77,10 @@ HOW_TO_MOVE = (
     "On this page nothing moves: what stands above is one position of the controls that this cell has. "
     "make lab opens the notebook in JupyterLab; run it there, and they are yours."
 )
+IT_MOVES = "It moves: this page runs the same explorer as JupyterLab, and computes in JavaScript what the notebook computes in Python."
 
 alts = {}  # of the pictures in the notebooks, by the names under which MyST-NB stores these
+explorers = {}  # by page: for each cell with a widget what the page needs to run it, or None
 
 
 def read(app, name, source):
@@ -80,21 +89,39 @@ def read(app, name, source):
         source[0] += CONTENTS
     if not name.startswith("notebooks/"):
         return
-    for cell in json.loads(source[0])["cells"]:
+    cells = json.loads(source[0])["cells"]
+    explorers[name] = [
+        explorer("".join(cell["source"])) for cell in cells if "widget" in cell["metadata"].get("tags", [])
+    ]
+    for cell in cells:
         for output in cell.get("outputs", []):
             if picture := output.get("data", {}).get("image/png"):
                 digest = hashlib.sha256(base64.b64decode("".join(picture))).hexdigest()
                 alts[f"{digest}.png"] = output["metadata"]["image/png"]["alt"]
 
 
+def explorer(source):
+    """What a page needs to run the explorer of a cell: its module, and its model as it begins; None if it is no explorer."""
+    lesson, name = re.search(r"from (helpers\.lessons\.\w+) import (\w+)", source).groups()
+    factory = getattr(importlib.import_module(lesson), name)
+    if not issubclass(typing.get_type_hints(factory)["return"], anywidget.AnyWidget):
+        return None
+    return on_page(factory()).replace("</", "<\\/")
+
+
 def describe(app, tree):
-    """Give pictures their sentences, and say below a cell with controls how to make it move."""
+    """Give pictures their sentences; run the explorer of a cell below it, or say how to make it move."""
+    waiting = iter(explorers.get(app.env.docname, ()))
     for image in tree.findall(nodes.image):
         if sentence := alts.get(Path(image["uri"]).name):
             image["alt"] = sentence
     for cell in tree.findall(nodes.container):
         if "tag_widget" in cell["classes"]:
-            cell += nodes.paragraph("", HOW_TO_MOVE, classes=["moves-in-jupyterlab"])
+            if data := next(waiting):
+                cell += nodes.raw(
+                    "", f'<div class="runs-here"><script type="application/json">{data}</script></div>', format="html"
+                )
+            cell += nodes.paragraph("", IT_MOVES if data else HOW_TO_MOVE, classes=["how-it-moves"])
 
 
 def give_it_an_index(app, error):

@@ -182,23 +182,37 @@ def chromium():
 
 
 @contextlib.contextmanager
-def browser_page(chromium, request, width, height, **options):
-    """A page of a new browser, without errors; a screenshot is kept in test-results/ when the test fails."""
+def browser(chromium):
+    """A new browser; there can be one at a time in a process."""
     from playwright.sync_api import sync_playwright
 
-    errors = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": width, "height": height}, **options)
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: errors.append(error))
-        yield page
-        if getattr(request.node, "failed", True):
-            folder = ROOT / "test-results"
-            folder.mkdir(exist_ok=True)
-            page.screenshot(path=folder / f"{re.sub(r'[^a-z0-9_]+', '-', request.node.name)}.png")
+        yield browser
         browser.close()
+
+
+@contextlib.contextmanager
+def page_of(browser, request, width, height, **options):
+    """A page of a browser, without errors; a screenshot is kept in test-results/ when the test fails."""
+    errors = []
+    page = browser.new_page(viewport={"width": width, "height": height}, **options)
+    page.set_default_timeout(60_000)
+    page.on("pageerror", lambda error: errors.append(error))
+    yield page
+    if getattr(request.node, "failed", True):
+        folder = ROOT / "test-results"
+        folder.mkdir(exist_ok=True)
+        page.screenshot(path=folder / f"{re.sub(r'[^a-z0-9_]+', '-', request.node.name)}.png")
+    page.close()
     assert errors == []
+
+
+@contextlib.contextmanager
+def browser_page(chromium, request, width, height, **options):
+    """A page of a new browser."""
+    with browser(chromium) as new, page_of(new, request, width, height, **options) as page:
+        yield page
 
 
 @contextlib.contextmanager

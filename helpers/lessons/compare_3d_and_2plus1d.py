@@ -2,20 +2,24 @@
 
 from collections.abc import Callable
 
-import ipywidgets
+import anywidget
 import numpy as np
 import torch
+import traitlets
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from helpers import plots
-from helpers.blocks import KINDS, conv_cost
+from helpers.blocks import conv_cost
+from helpers.explorers import front
 from helpers.lessons import shape_text
 from helpers.lessons.exercises import exercise, require
 from helpers.plots import INK, PALE, SPACE, TIME, new_figure
+from helpers.stickfigures import scene
 
 __all__ = [
+    "KernelExplorer",
     "check_conv3d_macs",
     "check_factorize",
     "draw_kernel_in_clip",
@@ -128,23 +132,30 @@ def draw_kernels(
     print(f"{inplanes} x 16 x 56 x 56 -> {shape_text(cost.output)}")
 
 
-def kernel_explorer() -> ipywidgets.interactive:
-    """`draw_kernels` with a control for each of its arguments; `.children` are the controls, in this order."""
+class KernelExplorer(anywidget.AnyWidget):
+    """Kernels that move over a clip, what they cost and what they compute; every control is a trait of this widget.
 
-    def odd(value):
-        return ipywidgets.IntSlider(value, 1, 7, step=2, continuous_update=False)
+    `midplanes` 0 stands for the paper's. `own` are the numbers that the reader typed, for a kernel of its `t` and `d`.
+    """
 
-    channels = dict(options=(3, 16, 32, 64, 128, 256, 512), value=64, continuous_update=False)
-    return ipywidgets.interactive(
-        draw_kernels,
-        kind=ipywidgets.ToggleButtons(options=KINDS, value="(2+1)D"),
-        t=odd(3),
-        d=odd(3),
-        stride=ipywidgets.IntSlider(1, 1, 2, continuous_update=False),
-        inplanes=ipywidgets.SelectionSlider(**channels),
-        planes=ipywidgets.SelectionSlider(**channels),
-        place=ipywidgets.FloatSlider(0.57, min=0, max=1, step=0.01, continuous_update=False),
-    )
+    _esm, _css = front("kernels")
+    t, d = traitlets.Int(3).tag(sync=True), traitlets.Int(3).tag(sync=True)
+    stride_t, stride_s = traitlets.Int(1).tag(sync=True), traitlets.Int(1).tag(sync=True)
+    padding = traitlets.Enum(("half", "none"), "half").tag(sync=True)
+    inplanes, planes = traitlets.Int(64).tag(sync=True), traitlets.Int(64).tag(sync=True)
+    midplanes = traitlets.Int(0).tag(sync=True)
+    frames, size = traitlets.Int(16).tag(sync=True), traitlets.Int(28).tag(sync=True)
+    filter = traitlets.Enum(("edge", "moving edge", "blur", "difference", "own"), "moving edge").tag(sync=True)
+    own = traitlets.Dict(dict(t=1, d=1, numbers=[1.0])).tag(sync=True)
+    place = traitlets.Int(5838).tag(sync=True)  # of the kernel, counted in the order in which it moves
+    yaw, pitch = traitlets.Float(0.5).tag(sync=True), traitlets.Float(0.4).tag(sync=True)
+    clip = traitlets.Bytes().tag(sync=True)  # 16 grey frames of 56 x 56
+
+
+def kernel_explorer() -> KernelExplorer:
+    """The explorer of notebook 02, on a clip of a walking figure."""
+    frames = scene("walk", seed=3, index=1, size=56).frames  # (16, 56, 56, 3)
+    return KernelExplorer(clip=frames.mean(-1).astype(np.uint8).tobytes())
 
 
 @exercise

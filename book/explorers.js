@@ -1,0 +1,26 @@
+// Run the explorers of a page: the modules that JupyterLab runs, with an object in place of the kernel's model.
+
+function modelOf(values) {
+  const heard = {}; // functions by the name of what they wait for
+  return {
+    get: (name) => values[name],
+    set(name, value) {
+      values[name] = value;
+      for (const call of heard[`change:${name}`] || []) call();
+    },
+    save_changes() {},
+    on: (what, call) => (heard[what] ||= []).push(call),
+    off: (what, call) => (heard[what] = (heard[what] || []).filter((other) => other !== call)),
+  };
+}
+
+const bytes = (text) => new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
+
+async function run(place) {
+  const { module, model } = JSON.parse(place.firstElementChild.textContent);
+  for (const name in model) if (model[name]?.base64) model[name] = bytes(model[name].base64);
+  const explorer = await import(URL.createObjectURL(new Blob([module], { type: "text/javascript" })));
+  explorer.default.render({ model: (place.model = modelOf(model)), el: place });
+}
+
+document.addEventListener("DOMContentLoaded", () => document.querySelectorAll(".runs-here").forEach(run));

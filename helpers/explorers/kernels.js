@@ -1,0 +1,459 @@
+// Notebook 02: the kernels of a 3D and of a (2+1)D convolution inside a clip, what they cost, and what they compute.
+
+import {
+  begin, by, change, choice, colours, commas, cover, faces, facesReader, make, oncePerFrame, outputSize, paint, picture, player,
+  projection, sized, slider, turnable,
+} from "./common.js";
+
+const CLIP = [16, 56, 56]; // frames, rows, columns that the model's bytes hold
+const FILTERS = [
+  ["edge", "edge"], ["moving edge", "moving edge"], ["blur", "blur over time"], ["difference", "difference over time"],
+  ["own", "your own numbers"],
+];
+const MOST_CELLS = 75; // of a kernel whose numbers are shown one by one
+
+/** The intermediate channels of a (2+1)D convolution in the paper. */
+export const midplanes = (inplanes, planes, t, d) =>
+  Math.floor((t * d * d * inplanes * planes) / (d * d * inplanes + t * planes));
+
+/** Parameters, multiply-adds and shapes of a 3D convolution and of the two halves of a (2+1)D one. */
+export function costs({ t, d, stride_t, stride_s, padding, inplanes, planes, midplanes: own, frames, size }) {
+  const after = outputSize(frames, t, stride_t, padding === "half" ? Math.floor(t / 2) : 0);
+  const side = outputSize(size, d, stride_s, padding === "half" ? Math.floor(d / 2) : 0);
+  const paper = midplanes(inplanes, planes, t, d);
+  const middle = own || paper;
+  const parameters = { three: t * d * d * inplanes * planes, space: d * d * inplanes * middle, time: t * middle * planes };
+  const places = { three: after * side * side, space: frames * side * side, time: after * side * side };
+  const multiplyAdds = Object.fromEntries(Object.keys(places).map((half) => [half, parameters[half] * places[half]]));
+  const fits = after > 0 && side > 0;
+  return { paper, middle, parameters, multiplyAdds, fits, between: [middle, frames, side, side], output: [planes, after, side, side] };
+}
+
+/** The t · d · d numbers of a filter, frame by frame. */
+export function filter(name, t, d) {
+  const [before, centre] = [Math.floor(t / 2), Math.floor(d / 2)];
+  const value = {
+    edge: (a, y, x) => (a === before ? Math.sign(x - centre) : 0),
+    "moving edge": (a, y, x) => Math.sign(x - centre - (a - before)),
+    blur: (a, y, x) => (y === centre && x === centre ? 1 / t : 0),
+    difference: (a, y, x) => (y === centre && x === centre ? (a === t - 1) - (a === 0) : 0),
+  }[name];
+  const numbers = [];
+  for (let a = 0; a < t; a++) for (let y = 0; y < d; y++) for (let x = 0; x < d; x++) numbers.push(value(a, y, x));
+  return numbers;
+}
+
+/** The kernel's numbers as the model has them: a filter's, or the reader's own, cut or filled up with zeros to t × d × d. */
+export function weights({ filter: name, t, d, own }) {
+  if (name !== "own") return filter(name, t, d);
+  const [a0, y0] = [Math.floor(t / 2) - Math.floor(own.t / 2), Math.floor(d / 2) - Math.floor(own.d / 2)];
+  const numbers = [];
+  for (let a = 0; a < t; a++)
+    for (let y = 0; y < d; y++)
+      for (let x = 0; x < d; x++) {
+        const [b, v, u] = [a - a0, y - y0, x - y0];
+        const inside = b >= 0 && b < own.t && v >= 0 && v < own.d && u >= 0 && u < own.d;
+        numbers.push(inside ? own.numbers[(b * own.d + v) * own.d + u] : 0);
+      }
+  return numbers;
+}
+
+/** The rank of a kernel as a matrix of t rows and d · d columns: how many pairs of a spatial and a temporal part it takes. */
+export function rank(numbers, t) {
+  const width = numbers.length / t;
+  const rows = Array.from({ length: t }, (_, a) => numbers.slice(a * width, (a + 1) * width));
+  const small = 1e-9 * Math.max(...numbers.map(Math.abs));
+  let found = 0;
+  for (let column = 0; column < width && found < t; column++) {
+    const pivot = rows.slice(found).reduce((best, row, k) => (Math.abs(row[column]) > Math.abs(rows[best][column]) ? found + k : best), found);
+    if (Math.abs(rows[pivot][column]) <= small) continue;
+    [rows[found], rows[pivot]] = [rows[pivot], rows[found]];
+    for (let below = found + 1; below < t; below++) {
+      const factor = rows[below][column] / rows[found][column];
+      rows[below] = rows[below].map((n, k) => n - factor * rows[found][k]);
+    }
+    found++;
+  }
+  return found;
+}
+
+/** The clip with so many frames and pixels, in numbers from 0 to 1: frames are left out, pixels averaged. */
+export function shrunk(bytes, frames, size) {
+  const [T, H, W] = CLIP;
+  const [skip, k] = [T / frames, H / size];
+  const small = new Float64Array(frames * size * size);
+  for (let f = 0; f < frames; f++)
+    for (let y = 0; y < H; y++)
+      for (let x = 0; x < W; x++)
+        small[(f * size + Math.floor(y / k)) * size + Math.floor(x / k)] += bytes[(f * skip * H + y) * W + x] / (255 * k * k);
+  return small;
+}
+
+/** A function that gives one number of the output of a convolution of one channel, and what it is the sum of. */
+export function convolution(clip, numbers, { t, d, stride_t, stride_s, padding, frames, size }) {
+  const [before, around] = padding === "half" ? [Math.floor(t / 2), Math.floor(d / 2)] : [0, 0];
+  const pixel = (f, y, x) =>
+    f < 0 || f >= frames || y < 0 || y >= size || x < 0 || x >= size ? 0 : clip[(f * size + y) * size + x];
+  const corner = (i, j, k) => [i * stride_t - before, j * stride_s - around, k * stride_s - around];
+  const output = (i, j, k) => {
+    const [f, y, x] = corner(i, j, k);
+    let sum = 0;
+    for (let a = 0, at = 0; a < t; a++)
+      for (let b = 0; b < d; b++) for (let c = 0; c < d; c++, at++) sum += numbers[at] * pixel(f + a, y + b, x + c);
+    return sum;
+  };
+  return { pixel, corner, output };
+}
+
+/** The output position with this number, in the order in which a kernel moves: columns first, then rows, then frames. */
+export const position = (place, [, after, side]) => {
+  const n = Math.min(place, after * side * side - 1);
+  return [Math.floor(n / (side * side)), Math.floor(n / side) % side, n % side];
+};
+
+function render({ model, el }) {
+  const root = begin(el, "kernels");
+  const bytes = new Uint8Array(model.get("clip").buffer, model.get("clip").byteOffset);
+  const names = "t d stride_t stride_s padding inplanes planes midplanes frames size filter own place yaw pitch".split(" ");
+  const state = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
+
+  const scene = make("canvas", { role: "img", class: "scene" });
+  turnable(scene, model);
+  const bars = make("div", { class: "bars" });
+  const said = make("p", { class: "said", "aria-live": "polite" });
+  const computed = computation(model);
+  const middle = middleSlider(model);
+  const place = slider(model, "place", { label: "position", min: 0, max: 1, say: (n) => commas(n + 1), kind: "wide" });
+  const run = player((seconds) => {
+    const { output } = costs(state());
+    const count = output[1] * output[2] * output[3];
+    change(model, { place: (model.get("place") + Math.max(1, Math.round(30 * seconds))) % count });
+  }, "move");
+  root.append(scene, make("div", { class: "beside" }, place, run), controls(model, middle), bars, said, computed.part);
+
+  let cached = {}; // what only changes when the kernel or the clip does
+  const recompute = (now) => {
+    const key = JSON.stringify({ ...now, place: 0, yaw: 0, pitch: 0 });
+    if (cached.key === key) return cached;
+    const cost = costs(now);
+    const clip = shrunk(bytes, now.frames, now.size);
+    const numbers = weights(now);
+    const conv = convolution(clip, numbers, now);
+    cached = { key, cost, clip, numbers, conv, grey: greyOf(numbers), rank: rank(numbers, now.t) };
+    return cached;
+  };
+
+  const draw = () => {
+    const now = state();
+    const made = recompute(now);
+    const { cost } = made;
+    const count = cost.fits ? cost.output[1] * cost.output[2] * cost.output[3] : 1;
+    place.input.max = count - 1;
+    place.show();
+    place.input.disabled = run.disabled = !cost.fits;
+    middle.show();
+    drawScenes(scene, now, made, theme.read());
+    drawBars(bars, cost);
+    said.textContent = sentence(now, cost);
+    computed.draw(now, made, theme.read());
+  };
+  const redraw = oncePerFrame(draw);
+  const theme = colours(root, redraw);
+  names.forEach((name) => model.on(`change:${name}`, redraw));
+  const watcher = new ResizeObserver(redraw);
+  watcher.observe(root);
+  draw();
+  return () => (theme.stop(), watcher.disconnect(), names.forEach((name) => model.off(`change:${name}`, redraw)));
+}
+
+function controls(model, middle) {
+  const odd = { values: [1, 3, 5, 7] };
+  const channels = { values: [3, 16, 32, 64, 128, 256, 512] };
+  const group = (title, ...rows) => make("fieldset", {}, make("legend", {}, title), ...rows);
+  return make("div", { class: "controls" },
+    group("kernel",
+      slider(model, "t", { label: "t, frames", ...odd, kind: "time" }),
+      slider(model, "d", { label: "d, pixels", ...odd, kind: "space" })),
+    group("channels",
+      slider(model, "inplanes", { label: "in", ...channels }),
+      slider(model, "planes", { label: "out", ...channels }),
+      middle),
+    group("moves",
+      slider(model, "stride_t", { label: "stride, time", min: 1, max: 3, kind: "time" }),
+      slider(model, "stride_s", { label: "stride, space", min: 1, max: 3, kind: "space" }),
+      choice(model, "padding", { label: "padding", options: [["half", "half a kernel"], ["none", "none"]] })),
+    group("clip",
+      slider(model, "frames", { label: "frames", values: [2, 4, 8, 16], kind: "time" }),
+      slider(model, "size", { label: "rows, columns", values: [14, 28, 56], kind: "space" })));
+}
+
+/** M, from an eighth to four times the paper's, in steps of which ten double it. In the middle mark it follows the paper's. */
+function middleSlider(model) {
+  const paper = () => midplanes(model.get("inplanes"), model.get("planes"), model.get("t"), model.get("d"));
+  const id = "explorer-middle-" + Math.random().toString(36).slice(2);
+  const input = make("input", { type: "range", id, min: -30, max: 20, step: 1, list: `${id}-marks` });
+  const output = make("output", { for: id });
+  const marks = make("datalist", { id: `${id}-marks` }, make("option", { value: 0 }));
+  const row = make("div", { class: "slider" }, make("label", { for: id }, "M, between"), input, output, marks);
+  row.show = () => {
+    const own = model.get("midplanes");
+    input.value = own ? Math.round(10 * Math.log2(own / paper())) : 0;
+    output.textContent = own ? commas(own) : `${commas(paper())}, paper`;
+    input.setAttribute("aria-valuetext", own ? `${own}, where the paper has ${paper()}` : `${paper()}, as in the paper`);
+  };
+  input.addEventListener("input", () => {
+    const steps = Number(input.value);
+    change(model, { midplanes: steps === 0 ? 0 : Math.max(1, Math.round(paper() * 2 ** (steps / 10))) });
+  });
+  row.show();
+  return row;
+}
+
+/** Three pictures of a block of numbers: the cuts through a place, across each of its axes. */
+function cuts(shape, place, grey) {
+  const at = place.map((n, k) => Math.min(shape[k] - 1, Math.max(0, n)));
+  return [0, 1, 2].map((axis) => {
+    const [a, b] = [0, 1, 2].filter((k) => k !== axis);
+    const index = (row, column) => [0, 1, 2].map((k) => (k === axis ? at[k] : k === a ? row : column));
+    return picture(shape[a], shape[b], (row, column) => grey(...index(row, column)));
+  });
+}
+
+/** From a number of the output to a shade: zero is black if the kernel has no negative numbers, else grey. */
+function greyOf(numbers) {
+  const [up, down] = [1, -1].map((sign) => numbers.reduce((sum, n) => sum + Math.max(0, sign * n), 0));
+  return down === 0 ? (value) => (255 * value) / (up || 1) : (value) => 127.5 + (127.5 * value) / Math.max(up, down);
+}
+
+function drawScenes(canvas, now, made, ink) {
+  const { cost, conv } = made;
+  const width = canvas.parentElement.clientWidth;
+  const columns = width > 560 ? 4 : 2;
+  const [w, h] = [width / columns, (width / columns) * 1.05];
+  const context = sized(canvas, width, (h * 4) / columns);
+  const project = projection(now.yaw, now.pitch);
+  const at = cost.fits ? position(now.place, cost.output) : null;
+  const [f, y, x] = at ? conv.corner(...at) : [0, 0, 0];
+  const [before, around] = [Math.floor(now.t / 2), Math.floor(now.d / 2)];
+  const clip = [now.frames, now.size, now.size];
+  const maps = [now.frames, cost.output[2], cost.output[2]]; // between the halves
+  const mapped = (t, j, k) => 255 * conv.pixel(t, ...conv.corner(0, j, k).slice(1).map((n) => n + around));
+  const shown = (t, row, column) => 255 * conv.pixel(t, row, column);
+  const scenes = [
+    ["3D", `${now.t} × ${now.d} × ${now.d}`, clip, shown, [f, y, x], [now.t, now.d, now.d]],
+    ["(2+1)D: first space", `1 × ${now.d} × ${now.d}`, clip, shown, [f + before, y, x], [1, now.d, now.d]],
+    [`then time, M = ${commas(cost.middle)}`, `${now.t} × 1 × 1`, maps, mapped, at && [f, at[1], at[2]], [now.t, 1, 1]],
+    ["what comes out", by(cost.output), cost.output.slice(1), (...place) => made.grey(conv.output(...place)), at, [1, 1, 1]],
+  ];
+  scenes.forEach(([title, below, shape, grey, low, kernel], k) => {
+    const corner = [(k % columns) * w, Math.floor(k / columns) * h];
+    context.textAlign = "left";
+    context.fillStyle = ink.ink;
+    context.font = "600 13px system-ui, sans-serif";
+    context.fillText(title, corner[0] + 4, corner[1] + 14);
+    context.font = "12px system-ui, sans-serif";
+    context.fillText(at ? below : "does not fit", corner[0] + 4, corner[1] + 30);
+    const centre = [corner[0] + w / 2, corner[1] + h / 2 + 16];
+    if (at) drawBlock(context, project, centre, w * 0.56, clip, shape, grey, [low, kernel], ink);
+  });
+  canvas.setAttribute("aria-label", sceneInWords(now, cost, at));
+}
+
+/**
+ * A block as a room: its far walls show the cuts through the kernel, the kernel hangs inside and leaves its outline on them.
+ * `clip` is the shape that fills `length` pixels.
+ */
+function drawBlock(context, project, centre, length, clip, shape, grey, [low, kernel], ink) {
+  const cell = [(length * 0.9) / CLIP[0], length / clip[1], length / clip[2]];
+  const place = (point) => {
+    const [x, y] = project(point.map((n, k) => (n - shape[k] / 2) * cell[k]));
+    return [centre[0] + x, centre[1] + y];
+  };
+  const pictures = cuts(shape, low.map((n, k) => n + Math.floor(kernel[k] / 2)), grey);
+  const near = (face) => facesReader(face, project);
+  const all = faces([0, 0, 0], shape);
+  for (const face of all.filter((face) => !near(face))) {
+    const { axis, end } = face;
+    cover(context, face, place, pictures[axis]);
+    paint(context, face, place, { line: ink.pale });
+    const flat = (numbers, value) => numbers.map((n, k) => (k === axis ? value : n));
+    const outline = faces(flat(low, end * shape[axis]), flat(kernel, 0)).find((other) => other.axis === axis);
+    paint(context, outline, place, { line: axis === 0 ? ink.space : ink.time, width: 1.5 });
+  }
+  for (const face of faces(low, kernel).filter(near))
+    paint(context, face, place, { fill: face.axis === 0 ? ink.space : ink.time, line: "white" });
+  for (const face of all.filter(near)) paint(context, face, place, { line: ink.ink, width: 0.6 });
+  drawAxes(context, place, shape, near, all, ink);
+}
+
+/** The names of the three axes, each beside the middle of an edge of the block's outline. */
+function drawAxes(context, place, [frames, rows, columns], near, all, ink) {
+  const nearEnd = (axis) => all.find((face) => face.axis === axis && near(face)).end;
+  const [t, y, x] = [nearEnd(0) * frames, nearEnd(1) * rows, nearEnd(2) * columns];
+  const [low, left] = [rows - y, columns - x]; // of the far walls
+  const middle = place([frames / 2, rows / 2, columns / 2]);
+  context.textAlign = "center";
+  const write = (letter, point, colour) => {
+    const [u, v] = place(point);
+    const away = 10 / Math.hypot(u - middle[0], v - middle[1]);
+    context.fillStyle = colour;
+    context.fillText(letter, u + away * (u - middle[0]), v + away * (v - middle[1]) + 4);
+  };
+  context.font = "600 12px system-ui, sans-serif";
+  write("T", [frames / 2, low, x], ink.time);
+  write("H", [t, rows / 2, left], ink.space);
+  write("W", [t, low, columns / 2], ink.space);
+}
+
+function sceneInWords({ t, d, frames, size }, { output, middle, fits }, at) {
+  const clip = `a clip of ${frames} frames of ${size} × ${size}`;
+  if (!fits) return `The kernel of ${t} × ${d} × ${d} is larger than ${clip}, and nothing comes out.`;
+  const where = `frame ${at[0]}, row ${at[1]}, column ${at[2]} of the output`;
+  return (
+    `Four blocks that turn with the arrow keys. Inside ${clip} a 3D kernel of ${t} × ${d} × ${d}; inside the same clip a flat one of ` +
+    `1 × ${d} × ${d}; inside ${middle} maps a rod of ${t} × 1 × 1; and what comes out, ${by(output)}. They stand at ${where}.`
+  );
+}
+
+function drawBars(bars, { parameters, multiplyAdds, fits }) {
+  const line = (name, parts, longest) =>
+    make("div", { class: "bar" },
+      make("span", {}, name),
+      make("span", { class: "track" },
+        ...parts.map(([kind, n]) => make("span", { class: kind, style: `width: ${(100 * n) / longest}%` }))),
+      make("span", { class: "number" }, commas(parts.reduce((sum, [, n]) => sum + n, 0))));
+  const pair = (title, { three, space, time }) => {
+    const longest = Math.max(three, space + time);
+    return make("div", {},
+      make("strong", {}, title),
+      line("3D", [["three", three]], longest),
+      line("(2+1)D", [["space", space], ["time", time]], longest));
+  };
+  bars.replaceChildren(pair("parameters", parameters), fits ? pair("multiply-adds", multiplyAdds) : "");
+}
+
+function sentence(now, { parameters, multiplyAdds, output, middle, paper, fits }) {
+  if (!fits) return "The kernel is larger than the clip: there is no place for it. Pad, or take a smaller one.";
+  const ratio = (counts) => ((counts.space + counts.time) / counts.three).toFixed(3);
+  const width = middle === paper ? `M = ${commas(paper)}, the paper's` : `M = ${commas(middle)}, where the paper has ${commas(paper)}`;
+  return (
+    `${by([now.inplanes, now.frames, now.size, now.size])} becomes ${by(output)}. With ${width}, (2+1)D has ` +
+    `${ratio(parameters)} times the parameters of 3D and ${ratio(multiplyAdds)} times its multiply-adds.`
+  );
+}
+
+/** The lower part: choose or type a kernel, and see the sum that makes one number of the output. */
+function computation(model) {
+  const frames = make("div", { class: "frames" });
+  const output = make("canvas", { class: "output", role: "img" });
+  const sum = make("p", { class: "said" });
+  const filters = choice(model, "filter", { label: "the kernel's numbers (one channel)", options: FILTERS });
+  const result = make("div", { class: "result" }, make("span", {}, "output"), output);
+  const part = make("div", { class: "computation" }, filters, make("div", { class: "beside top" }, frames, result), sum);
+  output.addEventListener("pointerdown", (event) => {
+    const { output: shape } = costs(Object.fromEntries("t d stride_t stride_s padding inplanes planes midplanes frames size".split(" ").map((n) => [n, model.get(n)])));
+    const [, after, side] = shape;
+    const box = output.getBoundingClientRect();
+    const cell = (at, length) => Math.min(side - 1, Math.max(0, Math.floor((at / length) * side)));
+    const [j, k] = [cell(event.clientY - box.top, box.height), cell(event.clientX - box.left, box.width)];
+    const [i] = position(model.get("place"), shape);
+    if (after > 0) change(model, { place: (i * side + j) * side + k });
+  });
+  let built = "";
+  const build = ({ t, d }, numbers) => {
+    const typed = numbers.length <= MOST_CELLS;
+    frames.replaceChildren(
+      ...Array.from({ length: t }, (_, a) => {
+        const grid = make("div", { class: "cells", style: `grid-template-columns: repeat(${d}, 1fr)` });
+        for (let at = a * d * d; typed && at < (a + 1) * d * d; at++) {
+          const name = `weight in frame ${a + 1} of ${t}, row ${Math.floor((at % (d * d)) / d) + 1}, column ${(at % d) + 1}`;
+          const input = make("input", { type: "number", step: "0.1", "aria-label": name });
+          input.addEventListener("change", () => {
+            const changed = weights({ filter: model.get("filter"), t, d, own: model.get("own") });
+            changed[at] = Number(input.value) || 0;
+            change(model, { own: { t, d, numbers: changed }, filter: "own" });
+          });
+          grid.append(input);
+        }
+        const products = make("div", { class: "cells products", style: `grid-template-columns: repeat(${d}, 1fr)` });
+        return make("div", { class: "frame" }, make("div", { class: "caption" }), make("canvas", {}), grid, products);
+      })
+    );
+  };
+  const draw = (now, { conv, numbers, cost, grey, rank: pairs }, ink) => {
+    part.hidden = !cost.fits;
+    if (!cost.fits) return;
+    if (built !== `${now.t} ${now.d}`) build(now, numbers);
+    built = `${now.t} ${now.d}`;
+    const at = position(now.place, cost.output);
+    const sums = [...frames.children].map((figure, a) => drawFrame(figure, a, now, conv, numbers, at, ink));
+    drawOutput(output, cost.output, conv, grey, at, ink);
+    const value = conv.output(...at);
+    const added = sums.map((n) => n.toFixed(2)).join(" + ").replaceAll("+ -", "− ").replace(/^-/, "−");
+    const parts = pairs === 0 ? "All numbers are zero." : pairs === 1
+      ? "This kernel is a pattern in space times a profile in time: one pair of a 1 × d × d and a t × 1 × 1 kernel gives the same."
+      : `This kernel is no such product. It takes ${pairs} pairs, so M = ${pairs} for this one channel.`;
+    sum.textContent = `${added} = ${value.toFixed(2).replace("-", "−")} at frame ${at[0]}, row ${at[1]}, column ${at[2]}. ${parts}`;
+  };
+  return { part, draw };
+}
+
+/** One frame under the kernel: the frame with the window on it, the weights, and the products; the sum of these. */
+function drawFrame(figure, a, { t, d, frames, size }, conv, numbers, at, ink) {
+  const [caption, canvas, grid, products] = figure.children;
+  const [f, y, x] = conv.corner(...at);
+  const inside = f + a >= 0 && f + a < frames;
+  caption.textContent = inside ? `frame ${f + a}` : "padding";
+  const length = 84;
+  const margin = Math.floor(d / 2);
+  const cell = length / (size + 2 * margin);
+  const context = sized(canvas, length, length);
+  canvas.style.width = `${length}px`;
+  context.fillStyle = "black";
+  context.fillRect(0, 0, length, length);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(picture(size, size, (r, c) => 255 * conv.pixel(f + a, r, c)), margin * cell, margin * cell, size * cell, size * cell);
+  context.strokeStyle = ink.space;
+  context.lineWidth = 2;
+  context.strokeRect((x + margin) * cell - 1, (y + margin) * cell - 1, d * cell + 2, d * cell + 2);
+  let sum = 0;
+  const shown = [];
+  for (let b = 0, n = a * d * d; b < d; b++)
+    for (let c = 0; c < d; c++, n++) {
+      const pixel = conv.pixel(f + a, y + b, x + c);
+      sum += numbers[n] * pixel;
+      shown.push([pixel, numbers[n]]);
+      const input = grid.children[b * d + c];
+      if (input && input !== document.activeElement) input.value = Number(numbers[n].toFixed(2));
+    }
+  const shade = (pixel) => `background: rgb(${[0, 0, 0].fill(Math.round(255 * pixel))}); color: ${pixel > 0.5 ? "black" : "white"}`;
+  const small = numbers.length <= MOST_CELLS;
+  products.replaceChildren(...shown.map(([pixel, weight]) => make("span", { style: shade(pixel) }, small ? (weight * pixel).toFixed(2) : "")));
+  return sum;
+}
+
+/** The frame of the output that is being computed: what the kernel has passed is strong, what is to come is pale. */
+function drawOutput(canvas, [, , side], conv, grey, [i, j, k], ink) {
+  const length = 132;
+  const context = sized(canvas, length, length);
+  canvas.style.width = `${length}px`;
+  const image = picture(side, side, (row, column) => grey(conv.output(i, row, column)));
+  const cell = length / side;
+  context.imageSmoothingEnabled = false;
+  context.globalAlpha = 0.25;
+  context.drawImage(image, 0, 0, length, length);
+  context.globalAlpha = 1;
+  context.save();
+  context.beginPath();
+  context.rect(0, 0, length, j * cell);
+  context.rect(0, j * cell, (k + 1) * cell, cell);
+  context.clip();
+  context.drawImage(image, 0, 0, length, length);
+  context.restore();
+  context.strokeStyle = ink.answer;
+  context.lineWidth = 2;
+  context.strokeRect(k * cell - 1, j * cell - 1, cell + 2, cell + 2);
+  canvas.setAttribute("aria-label", `Frame ${i} of the output; the kernel is at row ${j}, column ${k}. A click moves it.`);
+}
+
+export default { render };

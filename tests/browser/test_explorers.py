@@ -1,0 +1,242 @@
+"""The explorers' modules in the browser's engine: what they compute, against Python, and how fast they answer."""
+
+import contextlib
+import itertools
+import random
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, browser, page_of
+from playwright.sync_api import expect
+from torch import nn
+from torch.nn import functional as F
+
+from helpers import blocks
+from helpers.explorers import front, on_page
+from helpers.lessons.compare_3d_and_2plus1d import kernel_explorer
+
+pytestmark = pytest.mark.browser
+
+MOST = 20_000  # positions of the controls: where there are more, all ends are tried and 2,000 others
+
+
+@pytest.fixture(scope="module")
+def opened(chromium):
+    """One browser for all tests."""
+    with browser(chromium) as new:
+        yield new
+
+
+@pytest.fixture
+def engine(opened, request):
+    """A function that runs JavaScript with a module of an explorer as `it`, and data as `data`; what it returns."""
+    with page_of(opened, request, width=800, height=1000) as page:
+        page.goto("about:blank")
+
+        def run(module, script, data=None):
+            return page.evaluate(
+                """async ([text, script, data]) => {
+                    const it = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })))
+                    return new Function("it", "data", script)(it, data)
+                }""",
+                [front(module)[0], script, data],
+            )
+
+        yield run
+
+
+def positions(**controls):
+    """All positions of controls; where they are too many, those with each control at one of its ends, and 2,000 others."""
+    names, values = list(controls), list(controls.values())
+    if np.prod([len(v) for v in values]) <= MOST:
+        chosen = itertools.product(*values)
+    else:
+        dice = random.Random(0)
+        chosen = [*itertools.product(*({v[0], v[-1]} for v in values))]
+        chosen += [tuple(map(dice.choice, values)) for _ in range(2000)]
+    return [dict(zip(names, position)) for position in chosen]
+
+
+KERNELS = dict(t=(1, 3, 5, 7), d=(1, 3, 5, 7), stride_t=(1, 2, 3), stride_s=(1, 2, 3), padding=("half", "none"))
+CHANNELS = (3, 16, 32, 64, 128, 256, 512)
+CLIPS = dict(frames=(2, 4, 8, 16), size=(14, 28, 56))
+
+
+def convolutions(t, d, stride_t, stride_s, padding, inplanes, planes, midplanes, **clip):
+    """The 3D convolution and the two halves of the other one, without numbers in them."""
+    half = dict(half=(t // 2, d // 2), none=(0, 0))[padding]
+    middle = midplanes or blocks.midplanes(inplanes, planes, t, d)
+
+    def conv(inplanes, planes, t, d):
+        strides, pads = (
+            (stride_t if t else 1, *[stride_s if d else 1] * 2),
+            (half[0] if t else 0, *[half[1] if d else 0] * 2),
+        )
+        return nn.Conv3d(inplanes, planes, (t or 1, d or 1, d or 1), strides, pads, bias=False, device="meta")
+
+    return conv(inplanes, planes, t, d), conv(inplanes, middle, 0, d), conv(middle, planes, t, 0)
+
+
+def test_the_kernels_cost_what_pytorch_says(engine):
+    cases = positions(**KERNELS, inplanes=CHANNELS, planes=CHANNELS, midplanes=(0, 1, 45, 64, 3136), **CLIPS)
+    said = engine("kernels", "return data.map(it.costs)", cases)
+    fitting = 0
+    for case, cost in zip(cases, said):
+        three, space, time = convolutions(**case)
+        assert cost["paper"] == blocks.midplanes(*(case[name] for name in ("inplanes", "planes", "t", "d")))
+        assert cost["parameters"] == {
+            name: conv.weight.numel() for name, conv in zip(("three", "space", "time"), (three, space, time))
+        }
+        clip = torch.empty(case["inplanes"], case["frames"], case["size"], case["size"], device="meta")
+        try:
+            out, between = three(clip), space(clip)
+        except RuntimeError:  # it is larger than the clip
+            assert not cost["fits"]
+            continue
+        fitting += 1
+        assert cost["fits"] and cost["output"] == list(out.shape) == list(time(between).shape)
+        assert cost["between"] == list(between.shape)
+        places = dict(three=out[0].numel(), space=between[0].numel(), time=out[0].numel())
+        assert cost["multiplyAdds"] == {name: cost["parameters"][name] * count for name, count in places.items()}
+    assert fitting > 1000
+
+
+def test_the_kernels_compute_what_pytorch_computes(engine):
+    clip = kernel_explorer().clip
+    whole = torch.frombuffer(bytearray(clip), dtype=torch.uint8).view(1, 1, 16, 56, 56).double() / 255
+    cases = positions(**KERNELS, **CLIPS, filter=("edge", "moving edge", "blur", "difference"))
+    dice = random.Random(1)
+    cases = [case for case in dice.sample(cases, 80) if case["padding"] == "half" or case["frames"] >= case["t"]]
+    own = dict(t=3, d=3, numbers=[round(dice.uniform(-2, 2), 2) for _ in range(27)])
+    cases += [case | dict(filter="own", own=own) for case in dice.sample(cases, 10)]
+    script = """
+        return data.cases.map((state) => {
+            const numbers = it.weights(state)
+            const shape = it.costs({ ...state, inplanes: 1, planes: 1, midplanes: 1 }).output
+            const conv = it.convolution(it.shrunk(data.clip, state.frames, state.size), numbers, state)
+            const places = Array.from({ length: shape[1] * shape[2] * shape[3] }, (_, n) => it.position(n, shape))
+            return { numbers, rank: it.rank(numbers, state.t), output: places.map((place) => conv.output(...place)) }
+        })"""
+    said = engine("kernels", script, dict(cases=cases, clip=list(clip)))
+    for case, answer in zip(cases, said):
+        t, d, half = case["t"], case["d"], case["padding"] == "half"
+        kernel = torch.tensor(answer["numbers"], dtype=torch.float64).view(1, 1, t, d, d)
+        if case["filter"] == "own":
+            a, b = 3 // 2 - t // 2, 3 // 2 - d // 2  # where one of the two begins in the other
+            filled = F.pad(torch.tensor(own["numbers"]).view(3, 3, 3), (9,) * 6)
+            assert torch.equal(kernel[0, 0].float(), filled[9 + a : 9 + a + t, 9 + b : 9 + b + d, 9 + b : 9 + b + d])
+        small = F.avg_pool2d(whole[0, 0, :: 16 // case["frames"]][:, None], 56 // case["size"])[:, 0]
+        strides = case["stride_t"], case["stride_s"], case["stride_s"]
+        pads = (t // 2, d // 2, d // 2) if half else 0
+        expected = F.conv3d(small[None, None], kernel, stride=strides, padding=pads)
+        assert torch.allclose(torch.tensor(answer["output"], dtype=torch.float64), expected.flatten(), atol=1e-5)
+        assert answer["rank"] == torch.linalg.matrix_rank(kernel.view(t, d * d)), case
+
+
+def test_what_the_filters_find(engine):
+    """Each filter gives zero for what it does not look for, and something for what it does."""
+    still, moving = ("(t, y, x) => x > 2", "(t, y, x) => x > t")
+    script = """
+        const films = data.map((film) => Float64Array.from({ length: 5 * 49 }, (_, n) => eval(film)(Math.floor(n / 49), 0, n % 7)))
+        const state = { t: 3, d: 3, stride_t: 1, stride_s: 1, padding: "none", frames: 5, size: 7 }
+        return Object.fromEntries(["edge", "moving edge", "blur", "difference"].map((name) => [name, films.map((film) =>
+            [0, 1, 2].map((i) => [0, 1, 2, 3, 4].map((k) => it.convolution(film, it.filter(name, 3, 3), state).output(i, 2, k))))]))"""
+    found = {name: np.array(both) for name, both in engine("kernels", script, [still, moving]).items()}
+    assert (found["difference"][0] == 0).all() and (found["difference"][1] != 0).any()
+    assert found["moving edge"][1].max() > found["moving edge"][0].max()
+    assert found["edge"][0].max() == found["edge"][1].max() == 3
+    assert found["blur"].max() == 1 and set(np.unique(found["blur"][0])) == {0, 1}
+
+
+@pytest.fixture
+def page_with(opened, request):
+    """A function that opens a page with nothing on it but one explorer; its model is `model` there."""
+    stack = contextlib.ExitStack()
+
+    def open_one(widget, width=800, **options):
+        page = stack.enter_context(page_of(opened, request, width=width, height=1000, **options))
+        page.set_content("<div class='runs-here'><script type='application/json'></script></div>")
+        page.add_style_tag(content=widget._css)
+        page.add_script_tag(path=ROOT / "book" / "explorers.js")
+        page.evaluate(
+            """async (data) => {
+                const place = document.querySelector(".runs-here")
+                place.firstElementChild.textContent = data
+                await run(place)
+                window.model = place.model
+            }""",
+            on_page(widget),
+        )
+        return page
+
+    with stack:
+        yield open_one
+
+
+def seconds_to_answer(page, control):
+    """From a step of a control to the picture that follows it, the median of twenty, in seconds."""
+    return page.evaluate(
+        """async (input) => {
+            const times = []
+            for (let k = 0; k < 20; k++) {
+                const start = performance.now()
+                if (k % 2) input.stepDown(); else input.stepUp()
+                input.dispatchEvent(new Event("input", { bubbles: true }))
+                await new Promise((done) => requestAnimationFrame(() => setTimeout(done)))
+                times.push(performance.now() - start)
+            }
+            return times.sort((a, b) => a - b)[10] / 1000
+        }""",
+        control.element_handle(),
+    )
+
+
+def test_the_kernels_follow_the_hand(page_with):
+    page = page_with(kernel_explorer())
+    said = page.locator(".said").first
+    expect(said).to_contain_text("64 × 16 × 28 × 28 becomes 64 × 16 × 28 × 28")
+    page.get_by_label("t, frames").press("ArrowRight")
+    page.get_by_label("stride, space").press("ArrowRight")
+    expect(said).to_contain_text("becomes 64 × 16 × 14 × 14. With M = 205, the paper's")
+    assert page.locator(".number").all_inner_texts()[:2] == ["184,320", "183,680"]  # 205 (9 64 + 5 64)
+    page.get_by_label("M, between").press("ArrowLeft")
+    expect(said).to_contain_text("M = 191, where the paper has 205")
+    page.get_by_label("in", exact=True).press("ArrowLeft")
+    expect(said).to_contain_text("M = 191, where the paper has 151")
+    before = page.evaluate("[model.get('yaw'), model.get('place')]")
+    page.locator("canvas.scene").focus()
+    page.keyboard.press("ArrowRight")
+    box = page.locator("canvas.output").bounding_box()
+    page.mouse.click(box["x"] + 1, box["y"] + 1)  # the first place of this frame
+    after = page.evaluate("[model.get('yaw'), model.get('place')]")
+    assert after[0] > before[0] and after[1] % (14 * 14) == 0 and after[1] != before[1]
+
+
+def test_the_kernels_can_be_typed(page_with):
+    page = page_with(kernel_explorer())
+    cell = page.get_by_label("weight in frame 2 of 3, row 2, column 2")
+    cell.fill("2.5")
+    cell.press("Enter")
+    assert page.evaluate("model.get('filter')") == "own"
+    assert page.evaluate("model.get('own').numbers")[13] == 2.5
+    page.get_by_text("blur over time").click()
+    page.get_by_text("one pair of a 1 × d × d and a t × 1 × 1 kernel gives the same").wait_for()
+    assert float(cell.input_value()) == 0.33
+
+
+def test_a_kernel_that_does_not_fit_is_said_to(page_with):
+    page = page_with(kernel_explorer())
+    page.get_by_text("none", exact=True).click()
+    page.evaluate("model.set('frames', 2)")
+    page.get_by_text("The kernel is larger than the clip").wait_for()
+    assert page.get_by_role("button", name="move").is_disabled()
+    page.get_by_text("half a kernel").click()
+    page.get_by_text("becomes 64 × 2 × 28 × 28").wait_for()
+
+
+@pytest.mark.parametrize("name", ["position", "t, frames", "rows, columns"])
+def test_the_kernels_answer_at_once(page_with, name):
+    page = page_with(kernel_explorer())
+    page.evaluate("model.set('d', 7)")
+    assert seconds_to_answer(page, page.get_by_label(name)) < 0.05
