@@ -77,7 +77,9 @@ HOW_TO_MOVE = (
     "On this page nothing moves: what stands above is one position of the controls that this cell has. "
     "make lab opens the notebook in JupyterLab; run it there, and they are yours."
 )
-IT_MOVES = "It moves: this page runs the same explorer as JupyterLab, and computes in JavaScript what the notebook computes in Python."
+IT_MOVES = (
+    "This page runs the same explorer as JupyterLab. It computes in JavaScript what the notebook computes in Python."
+)
 
 alts = {}  # of the pictures in the notebooks, by the names under which MyST-NB stores these
 explorers = {}  # by page: for each cell with a widget what the page needs to run it, or None

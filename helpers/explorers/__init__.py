@@ -5,23 +5,33 @@ of them share is in common.js. A widget is `class Some(anywidget.AnyWidget)` wit
 """
 
 import base64
+import io
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 from ipywidgets import DOMWidget
+from numpy.typing import ArrayLike
+from PIL import Image
 
-__all__ = ["front", "on_page"]
+__all__ = ["front", "mosaic", "on_page"]
 
 FOLDER = Path(__file__).parent
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
 
 
 def front(name: str) -> tuple[str, str]:
-    """The text of a module, together with what it imports since a widget is loaded from one text, and the style sheet."""
-    shared, own = ((FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
-    shared = re.sub(r"^export ", "", shared, flags=re.MULTILINE)
-    own = re.sub(r'^import \{[^}]*\} from "\./common\.js";\n', "", own, flags=re.MULTILINE)
-    return shared + own, (FOLDER / "explorers.css").read_text(encoding="utf-8")
+    """The text of a module with all that it imports, since a widget is loaded from one text, and the style sheet."""
+    texts, waiting = {}, [name]
+    while waiting:
+        module = waiting.pop()
+        if module not in texts:
+            texts[module] = (FOLDER / f"{module}.js").read_text(encoding="utf-8")
+            waiting += re.findall(_IMPORT, texts[module])
+    parts = [re.sub(_IMPORT, "", text) for text in texts.values()]
+    parts[1:] = [re.sub(r"^export ", "", part, flags=re.MULTILINE) for part in parts[1:]]
+    return "".join(parts[::-1]), (FOLDER / "explorers.css").read_text(encoding="utf-8")
 
 
 def on_page(widget: DOMWidget) -> str:
@@ -31,3 +41,16 @@ def on_page(widget: DOMWidget) -> str:
     return json.dumps(
         dict(module=widget._esm, model=model), default=lambda b: dict(base64=base64.b64encode(b).decode())
     )
+
+
+def mosaic(frames: ArrayLike) -> bytes:
+    """A film as one WebP picture, eight frames a row, which film.js cuts up again; frames are uint8 (T, H, W, 3)."""
+    frames = np.asarray(frames)
+    rows = -(-len(frames) // 8)
+    padded = np.zeros((8 * rows, *frames.shape[1:]), dtype=np.uint8)
+    padded[: len(frames)] = frames
+    _, height, width, _ = frames.shape
+    tiles = padded.reshape(rows, 8, height, width, 3).swapaxes(1, 2).reshape(rows * height, 8 * width, 3)
+    with io.BytesIO() as file:
+        Image.fromarray(tiles).save(file, format="webp", quality=90)
+        return file.getvalue()

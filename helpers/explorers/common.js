@@ -129,20 +129,30 @@ export function sized(canvas, width, height) {
   return context;
 }
 
-/** A small canvas with one pixel a number; `grey(row, column)` is from 0 to 255. */
-export function picture(height, width, grey) {
+/** A small canvas; `value(row, column)` is a shade of grey from 0 to 255, or red, green and blue. */
+export function picture(height, width, value) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
   for (let row = 0, at = 0; row < height; row++)
     for (let column = 0; column < width; column++, at += 4) {
-      const value = grey(row, column);
-      image.data[at] = image.data[at + 1] = image.data[at + 2] = value;
+      const shade = value(row, column);
+      for (let k = 0; k < 3; k++) image.data[at + k] = shade[k] ?? shade;
       image.data[at + 3] = 255;
     }
   context.putImageData(image, 0, 0);
   return canvas;
+}
+
+/** Three pictures of a block: the cuts through a place, across each of its axes; `value(t, row, column)` as for `picture`. */
+export function cuts(shape, place, value) {
+  const at = place.map((n, k) => Math.min(shape[k] - 1, Math.max(0, n)));
+  return [0, 1, 2].map((axis) => {
+    const [a, b] = [0, 1, 2].filter((k) => k !== axis);
+    const index = (row, column) => [0, 1, 2].map((k) => (k === axis ? at[k] : k === a ? row : column));
+    return picture(shape[a], shape[b], (row, column) => value(...index(row, column)));
+  });
 }
 
 /**
@@ -199,6 +209,41 @@ export function cover(context, face, place, image) {
   );
   context.drawImage(image, 0, 0);
   context.restore();
+}
+
+/**
+ * A block of (time, row, column) as a room that one looks into, with a picture on each far wall and the names of the axes.
+ * `cell` is the length of a step along each axis, in pixels. Gives back where a place lies on the paper, and the far walls.
+ */
+export function drawRoom(context, project, centre, cell, shape, pictures, ink) {
+  const place = (point) => {
+    const [x, y] = project(point.map((n, k) => (n - shape[k] / 2) * cell[k]));
+    return [centre[0] + x, centre[1] + y];
+  };
+  const all = faces([0, 0, 0], shape);
+  const far = all.filter((face) => !facesReader(face, project));
+  for (const face of far) (cover(context, face, place, pictures[face.axis]), paint(context, face, place, { line: ink.pale }));
+  for (const face of all) if (!far.includes(face)) paint(context, face, place, { line: ink.ink, width: 0.6 });
+  const [t, y, x] = far.map((face) => face.end * shape[face.axis]); // the corner farthest away
+  const middle = place(shape.map((n) => n / 2));
+  const write = (letter, point, colour) => {
+    const [u, v] = place(point);
+    const away = 10 / Math.hypot(u - middle[0], v - middle[1]);
+    context.fillStyle = colour;
+    context.fillText(letter, u + away * (u - middle[0]), v + away * (v - middle[1]) + 4);
+  };
+  context.textAlign = "center";
+  context.font = "600 12px system-ui, sans-serif";
+  write("T", [shape[0] / 2, y, shape[2] - x], ink.time);
+  write("H", [shape[0] - t, shape[1] / 2, x], ink.space);
+  write("W", [shape[0] - t, y, shape[2] / 2], ink.space);
+  return { place, far };
+}
+
+/** Where a box in a room lies when it is moved, straight, onto a wall. */
+export function onWall({ axis, end }, low, size, shape) {
+  const flat = (numbers, value) => numbers.map((n, k) => (k === axis ? value : n));
+  return faces(flat(low, end * shape[axis]), flat(size, 0)).find((face) => face.axis === axis);
 }
 
 /** Let a canvas be turned, by pointer and by arrow keys; yaw and pitch are numbers of the model. */

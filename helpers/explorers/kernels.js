@@ -1,8 +1,8 @@
 // Notebook 02: the kernels of a 3D and of a (2+1)D convolution inside a clip, what they cost, and what they compute.
 
 import {
-  begin, by, change, choice, colours, commas, cover, faces, facesReader, make, oncePerFrame, outputSize, paint, picture, player,
-  projection, sized, slider, turnable,
+  begin, by, change, choice, colours, commas, cuts, drawRoom, faces, facesReader, make, oncePerFrame, onWall, outputSize, paint,
+  picture, player, projection, sized, slider, turnable,
 } from "./common.js";
 
 const CLIP = [16, 56, 56]; // frames, rows, columns that the model's bytes hold
@@ -209,16 +209,6 @@ function middleSlider(model) {
   return row;
 }
 
-/** Three pictures of a block of numbers: the cuts through a place, across each of its axes. */
-function cuts(shape, place, grey) {
-  const at = place.map((n, k) => Math.min(shape[k] - 1, Math.max(0, n)));
-  return [0, 1, 2].map((axis) => {
-    const [a, b] = [0, 1, 2].filter((k) => k !== axis);
-    const index = (row, column) => [0, 1, 2].map((k) => (k === axis ? at[k] : k === a ? row : column));
-    return picture(shape[a], shape[b], (row, column) => grey(...index(row, column)));
-  });
-}
-
 /** From a number of the output to a shade: zero is black if the kernel has no negative numbers, else grey. */
 function greyOf(numbers) {
   const [up, down] = [1, -1].map((sign) => numbers.reduce((sum, n) => sum + Math.max(0, sign * n), 0));
@@ -254,55 +244,16 @@ function drawScenes(canvas, now, made, ink) {
     context.font = "12px system-ui, sans-serif";
     context.fillText(at ? below : "does not fit", corner[0] + 4, corner[1] + 30);
     const centre = [corner[0] + w / 2, corner[1] + h / 2 + 16];
-    if (at) drawBlock(context, project, centre, w * 0.56, clip, shape, grey, [low, kernel], ink);
+    if (!at) return;
+    const cell = [(w * 0.5) / CLIP[0], (w * 0.56) / now.size, (w * 0.56) / now.size];
+    const pictures = cuts(shape, low.map((n, axis) => n + Math.floor(kernel[axis] / 2)), grey);
+    const { place, far } = drawRoom(context, project, centre, cell, shape, pictures, ink);
+    for (const wall of far)
+      paint(context, onWall(wall, low, kernel, shape), place, { line: wall.axis === 0 ? ink.space : ink.time, width: 1.5 });
+    for (const face of faces(low, kernel).filter((face) => facesReader(face, project)))
+      paint(context, face, place, { fill: face.axis === 0 ? ink.space : ink.time, line: "white" });
   });
   canvas.setAttribute("aria-label", sceneInWords(now, cost, at));
-}
-
-/**
- * A block as a room: its far walls show the cuts through the kernel, the kernel hangs inside and leaves its outline on them.
- * `clip` is the shape that fills `length` pixels.
- */
-function drawBlock(context, project, centre, length, clip, shape, grey, [low, kernel], ink) {
-  const cell = [(length * 0.9) / CLIP[0], length / clip[1], length / clip[2]];
-  const place = (point) => {
-    const [x, y] = project(point.map((n, k) => (n - shape[k] / 2) * cell[k]));
-    return [centre[0] + x, centre[1] + y];
-  };
-  const pictures = cuts(shape, low.map((n, k) => n + Math.floor(kernel[k] / 2)), grey);
-  const near = (face) => facesReader(face, project);
-  const all = faces([0, 0, 0], shape);
-  for (const face of all.filter((face) => !near(face))) {
-    const { axis, end } = face;
-    cover(context, face, place, pictures[axis]);
-    paint(context, face, place, { line: ink.pale });
-    const flat = (numbers, value) => numbers.map((n, k) => (k === axis ? value : n));
-    const outline = faces(flat(low, end * shape[axis]), flat(kernel, 0)).find((other) => other.axis === axis);
-    paint(context, outline, place, { line: axis === 0 ? ink.space : ink.time, width: 1.5 });
-  }
-  for (const face of faces(low, kernel).filter(near))
-    paint(context, face, place, { fill: face.axis === 0 ? ink.space : ink.time, line: "white" });
-  for (const face of all.filter(near)) paint(context, face, place, { line: ink.ink, width: 0.6 });
-  drawAxes(context, place, shape, near, all, ink);
-}
-
-/** The names of the three axes, each beside the middle of an edge of the block's outline. */
-function drawAxes(context, place, [frames, rows, columns], near, all, ink) {
-  const nearEnd = (axis) => all.find((face) => face.axis === axis && near(face)).end;
-  const [t, y, x] = [nearEnd(0) * frames, nearEnd(1) * rows, nearEnd(2) * columns];
-  const [low, left] = [rows - y, columns - x]; // of the far walls
-  const middle = place([frames / 2, rows / 2, columns / 2]);
-  context.textAlign = "center";
-  const write = (letter, point, colour) => {
-    const [u, v] = place(point);
-    const away = 10 / Math.hypot(u - middle[0], v - middle[1]);
-    context.fillStyle = colour;
-    context.fillText(letter, u + away * (u - middle[0]), v + away * (v - middle[1]) + 4);
-  };
-  context.font = "600 12px system-ui, sans-serif";
-  write("T", [frames / 2, low, x], ink.time);
-  write("H", [t, rows / 2, left], ink.space);
-  write("W", [t, low, columns / 2], ink.space);
 }
 
 function sceneInWords({ t, d, frames, size }, { output, middle, fits }, at) {
@@ -392,7 +343,7 @@ function computation(model) {
     const added = sums.map((n) => n.toFixed(2)).join(" + ").replaceAll("+ -", "− ").replace(/^-/, "−");
     const parts = pairs === 0 ? "All numbers are zero." : pairs === 1
       ? "This kernel is a pattern in space times a profile in time: one pair of a 1 × d × d and a t × 1 × 1 kernel gives the same."
-      : `This kernel is no such product. It takes ${pairs} pairs, so M = ${pairs} for this one channel.`;
+      : `No single pattern in space times a profile in time gives this kernel: it takes ${pairs} such pairs, M = ${pairs} for one channel.`;
     sum.textContent = `${added} = ${value.toFixed(2).replace("-", "−")} at frame ${at[0]}, row ${at[1]}, column ${at[2]}. ${parts}`;
   };
   return { part, draw };

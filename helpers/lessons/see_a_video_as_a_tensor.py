@@ -3,17 +3,21 @@
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-import ipywidgets
+import anywidget
 import numpy as np
 import torch
+import traitlets
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from helpers import plots
+from helpers.explorers import front, mosaic
 from helpers.lessons.exercises import exercise, require
 from helpers.plots import PALE, SPACE, TIME, new_figure
+from helpers.stickfigures import scene
 
 __all__ = [
+    "SliceExplorer",
     "check_clip_seconds",
     "check_frame_at",
     "check_y_t_slice",
@@ -79,23 +83,26 @@ def slices_figure(frames: ArrayLike, time: int, row: int, column: int) -> Figure
     return figure
 
 
-def slice_explorer(frames: ArrayLike) -> ipywidgets.interactive:
-    """`slices_figure` with sliders for frame, row and column; `.children[0]` to `[2]` are the sliders.
+class SliceExplorer(anywidget.AnyWidget):
+    """A clip as a block that can be turned, and its cuts; `time`, `row` and `column` say where. `film` is a `mosaic`."""
+
+    _esm, _css = front("slices")
+    film = traitlets.Bytes().tag(sync=True)
+    shape = traitlets.List().tag(sync=True)  # T, H, W
+    time, row, column = (traitlets.Int().tag(sync=True) for _ in range(3))
+    yaw, pitch = traitlets.Float(0.5).tag(sync=True), traitlets.Float(0.4).tag(sync=True)
+
+
+def slice_explorer(frames: ArrayLike | None = None) -> SliceExplorer:
+    """The explorer of notebook 01.
 
     Args:
-        frames: uint8 (T, H, W, 3).
+        frames: uint8 (T, H, W, 3); without them the walk that the notebook draws.
     """
-    count, height, width = frames.shape[:3]
-
-    def draw(time, row, column):
-        alt = f"Frame {time} with row {row} and column {column} marked, and what these two show over all frames."
-        plots.show(slices_figure(frames, time, row, column), alt)
-
-    def slider(count, value):
-        return ipywidgets.IntSlider(value, 0, count - 1, continuous_update=False)
-
-    sliders = dict(time=slider(count, count // 2), row=slider(height, height // 2), column=slider(width, width // 2))
-    return ipywidgets.interactive(draw, **sliders)
+    if frames is None:
+        frames = scene("walk", 3, 12, frames=64, size=112, seconds=64 / 30).frames
+    middle = dict(zip(("time", "row", "column"), (n // 2 for n in frames.shape)))
+    return SliceExplorer(film=mosaic(frames), shape=list(frames.shape[:3]), **middle)
 
 
 @exercise

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import random
+import re
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from playwright.sync_api import expect
 from torch import nn
 from torch.nn import functional as F
 
-from helpers import blocks
-from helpers.explorers import front, on_page
+from helpers import blocks, video
+from helpers.explorers import front, mosaic, on_page
 from helpers.lessons.compare_3d_and_2plus1d import kernel_explorer
+from helpers.lessons.see_a_video_as_a_tensor import slice_explorer
 
 pytestmark = pytest.mark.browser
 
@@ -38,7 +40,7 @@ def engine(opened, request):
             return page.evaluate(
                 """async ([text, script, data]) => {
                     const it = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })))
-                    return new Function("it", "data", script)(it, data)
+                    return await new Function("it", "data", script)(it, data)
                 }""",
                 [front(module)[0], script, data],
             )
@@ -136,13 +138,14 @@ def test_the_kernels_compute_what_pytorch_computes(engine):
 
 def test_what_the_filters_find(engine):
     """Each filter gives zero for what it does not look for, and something for what it does."""
-    still, moving = ("(t, y, x) => x > 2", "(t, y, x) => x > t")
+    films = [[[float(x > at) for _ in range(7) for x in range(7)] for at in edges] for edges in ([2] * 5, range(5))]
     script = """
-        const films = data.map((film) => Float64Array.from({ length: 5 * 49 }, (_, n) => eval(film)(Math.floor(n / 49), 0, n % 7)))
         const state = { t: 3, d: 3, stride_t: 1, stride_s: 1, padding: "none", frames: 5, size: 7 }
-        return Object.fromEntries(["edge", "moving edge", "blur", "difference"].map((name) => [name, films.map((film) =>
-            [0, 1, 2].map((i) => [0, 1, 2, 3, 4].map((k) => it.convolution(film, it.filter(name, 3, 3), state).output(i, 2, k))))]))"""
-    found = {name: np.array(both) for name, both in engine("kernels", script, [still, moving]).items()}
+        const row = (film, name) => [0, 1, 2].map((i) => [0, 1, 2, 3, 4].map((k) =>
+            it.convolution(film.flat(), it.filter(name, 3, 3), state).output(i, 2, k)))
+        const names = ["edge", "moving edge", "blur", "difference"]
+        return Object.fromEntries(names.map((name) => [name, data.map((film) => row(film, name))]))"""
+    found = {name: np.array(both) for name, both in engine("kernels", script, films).items()}
     assert (found["difference"][0] == 0).all() and (found["difference"][1] != 0).any()
     assert found["moving edge"][1].max() > found["moving edge"][0].max()
     assert found["edge"][0].max() == found["edge"][1].max() == 3
@@ -240,3 +243,70 @@ def test_the_kernels_answer_at_once(page_with, name):
     page = page_with(kernel_explorer())
     page.evaluate("model.set('d', 7)")
     assert seconds_to_answer(page, page.get_by_label(name)) < 0.05
+
+
+def test_a_film_arrives_as_it_was_sent(engine):
+    frames = np.stack([np.full((16, 24, 3), (15 * t, 255 - 15 * t, 100), np.uint8) for t in range(11)])
+    script = """return it.fromMosaic(new Uint8Array(data.bytes), [11, 16, 24]).then((film) =>
+        [0, 7, 8, 10].map((t) => [film.pixel(t, 8, 12), film.pixel(t, 4, 6)]))"""
+    for t, two in zip((0, 7, 8, 10), engine("film", script, dict(bytes=list(mosaic(frames))))):
+        assert np.abs(np.array(two, dtype=int) - frames[t, 0, 0]).max() <= 8
+
+
+def test_cuts_are_slices(engine):
+    """The three cuts of explorer 01 at every corner and in the middle are what indexing gives."""
+    block = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3))
+    script = """
+        const pixels = (canvas) => [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]
+        return data.places.map((place) => it.cuts([5, 6, 7], place, (t, y, x) => data.block[t][y][x]).map(pixels))"""
+    places = [*itertools.product((0, 4), (0, 5), (0, 6)), (2, 3, 3)]
+    for (t, y, x), three in zip(places, engine("common", script, dict(block=block.tolist(), places=places))):
+        for cut, expected in zip(three, (block[t], block[:, y], block[:, :, x]), strict=True):
+            assert np.array_equal(np.reshape(cut, (*expected.shape[:2], 4))[..., :3], expected)
+
+
+def test_the_slices_follow_hand_and_clock(page_with):
+    page = page_with(slice_explorer())
+    flat = page.locator("canvas.flat")
+    expect(flat).to_have_attribute("aria-label", re.compile("frame 32, row 56 and column 56"))
+    box = flat.bounding_box()
+    page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.1 * box["width"])  # on the frame: its half, its fifth
+    expect(flat).to_have_attribute("aria-label", re.compile("frame 32, row 22 and column 5[56]"))
+    page.mouse.click(box["x"] + 0.1 * box["width"], box["y"] + 0.76 * box["width"])  # on the row over time
+    expect(flat).to_have_attribute("aria-label", re.compile("frame 3[12], row 22 and column 22"))
+    page.get_by_role("slider", name="time").press("End")
+    page.get_by_role("button", name="play").click()
+    expect(flat).to_have_attribute("aria-label", re.compile(r"frame \d, row 22"))
+    page.get_by_role("button", name="pause").click()
+    assert seconds_to_answer(page, page.get_by_role("slider", name="row")) < 0.05
+
+
+def test_the_reader_brings_a_film(page_with, tmp_path):
+    """A bright square that moves to the right by two pixels a frame, 20 frames: what comes in is that, and no more frames."""
+    frames = np.full((20, 128, 128, 3), 40, np.uint8)
+    for t, frame in enumerate(frames):
+        frame[48:80, 2 * t : 2 * t + 32] = 220
+    video.write_video(tmp_path / "mine.mp4", frames, fps=30)
+    (tmp_path / "letter.mp4").write_text("Dear reader", encoding="utf-8")
+    page = page_with(slice_explorer())
+    page.set_input_files("input[type=file]", tmp_path / "letter.mp4")
+    expect(page.locator(".said")).to_have_text("letter.mp4 is not a video that this browser can play.")
+    page.set_input_files("input[type=file]", tmp_path / "mine.mp4")
+    expect(page.locator(".said")).to_have_text("")
+    page.get_by_role("slider", name="time").press("End")
+    expect(page.locator("output").first).to_have_text("19")
+    bright = """(place) => { const c = document.querySelector(".flat"); const r = c.width / c.clientWidth
+        return c.getContext("2d").getImageData(place[0] * c.clientWidth * r, place[1] * c.clientWidth * r, 1, 1).data[0] > 128 }"""
+    middle, edge = (
+        (2 * 19 + 16) / 128 / 2,
+        (2 * 19 - 6) / 128 / 2,
+    )  # of the square in the last frame, in shares of the picture
+    page.wait_for_function(f"({bright})([{middle}, 0.23])")
+    assert not page.evaluate(bright, [edge, 0.23])
+
+
+def test_without_a_camera_the_reader_is_told(page_with):
+    page = page_with(slice_explorer())
+    if page.get_by_role("button", name="your camera").count():
+        page.get_by_role("button", name="your camera").click()
+        expect(page.locator(".said")).to_have_text("There is no camera, or this page may not use it.")

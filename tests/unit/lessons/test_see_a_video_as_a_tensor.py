@@ -3,8 +3,7 @@
 import bisect
 
 import numpy as np
-import pytest
-from lesson_tests import assert_readable, exercise_tests, noise, pictures, record
+from lesson_tests import assert_readable, exercise_tests, noise, pictures
 
 from helpers.lessons import see_a_video_as_a_tensor as lesson
 
@@ -59,19 +58,3 @@ def test_slices_cut_the_frames_along_time():
     marks = [[line.get_xydata().tolist() for line in axes.lines] for axes in figure.get_axes() if axes.images]
     assert marks[0][0][0][1] == 7 and marks[0][1][0][0] == 11 and marks[1][0][0][0] == 5 and marks[2][0][0][1] == 5
     assert_readable(figure)
-
-
-@pytest.mark.parametrize("values", [(0, 0, 0), (4, 10, 15), (8, 19, 29)])
-def test_the_explorer_draws_what_its_sliders_say(values, monkeypatch):
-    shown, frames = record(monkeypatch), noise(9, 20, 30)
-    box = lesson.slice_explorer(frames)
-    for slider, value, last in zip(box.children, values, (8, 19, 29)):
-        assert (slider.min, slider.max) == (0, last)
-        slider.value = value
-    box.update()
-    figure, alt = shown[-1]
-    time, row, column = values
-    assert alt.startswith(f"Frame {time} with row {row} and column {column} marked")
-    frame, y_t, x_t = pictures(figure)
-    assert np.array_equal(frame, frames[time])
-    assert np.array_equal(y_t[3, 2], frames[2, 3, column]) and np.array_equal(x_t[2, 3], frames[2, row, 3])
