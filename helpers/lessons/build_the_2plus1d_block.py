@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-import ipywidgets
+import anywidget
 import numpy as np
 import torch
+import traitlets
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -13,11 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from helpers import plots
+from helpers.explorers import front
 from helpers.lessons.exercises import exercise, require, same_layers
 from helpers.plots import ANSWER, INK, PALE, SPACE, TIME, new_figure
 
 __all__ = [
     "MOTIONS",
+    "PairExplorer",
     "check_as_pair",
     "check_conv2plus1d",
     "draw_factorization",
@@ -177,14 +180,18 @@ def draw_factorization(motion: str = "moving edge", speed: float = 1.0, midplane
     print(f"relative error with {midplanes}: {error:.0%}")
 
 
-def factorization_explorer() -> ipywidgets.interactive:
-    """`draw_factorization` with a control for each of its arguments; `.children` are the controls, in this order."""
-    return ipywidgets.interactive(
-        draw_factorization,
-        motion=ipywidgets.ToggleButtons(options=MOTIONS, value="moving edge"),
-        speed=ipywidgets.FloatSlider(1.0, min=0, max=4, step=0.5, continuous_update=False),
-        midplanes=ipywidgets.IntSlider(2, 1, 7, continuous_update=False),
-    )
+class PairExplorer(anywidget.AnyWidget):
+    """The kernel of a motion, and the best that so many pairs of a spatial and a temporal filter can do for it."""
+
+    _esm, _css = front("pairs")
+    motion = traitlets.Enum(MOTIONS, "moving edge").tag(sync=True)
+    speed = traitlets.Float(1.0).tag(sync=True)
+    midplanes = traitlets.Int(2).tag(sync=True)
+
+
+def factorization_explorer() -> PairExplorer:
+    """The explorer of notebook 03."""
+    return PairExplorer()
 
 
 @exercise

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from helpers import blocks, video
 from helpers.explorers import front, mosaic, on_page
+from helpers.lessons import build_the_2plus1d_block as lesson_03
 from helpers.lessons.compare_3d_and_2plus1d import kernel_explorer
 from helpers.lessons.see_a_video_as_a_tensor import slice_explorer
 
@@ -296,7 +297,8 @@ def test_the_reader_brings_a_film(page_with, tmp_path):
     page.get_by_role("slider", name="time").press("End")
     expect(page.locator("output").first).to_have_text("19")
     bright = """(place) => { const c = document.querySelector(".flat"); const r = c.width / c.clientWidth
-        return c.getContext("2d").getImageData(place[0] * c.clientWidth * r, place[1] * c.clientWidth * r, 1, 1).data[0] > 128 }"""
+        const [x, y] = place.map((share) => share * c.clientWidth * r)
+        return c.getContext("2d").getImageData(x, y, 1, 1).data[0] > 128 }"""
     middle, edge = (
         (2 * 19 + 16) / 128 / 2,
         (2 * 19 - 6) / 128 / 2,
@@ -310,3 +312,32 @@ def test_without_a_camera_the_reader_is_told(page_with):
     if page.get_by_role("button", name="your camera").count():
         page.get_by_role("button", name="your camera").click()
         expect(page.locator(".said")).to_have_text("There is no camera, or this page may not use it.")
+
+
+def test_pairs_are_singular_vectors(engine):
+    cases = positions(motion=lesson_03.MOTIONS, speed=[k / 4 for k in range(25)], midplanes=range(1, 8))
+    script = """return data.map(({ motion, speed, midplanes }) => {
+        const kernel = it.motionKernel(motion, speed)
+        const parts = it.svd(kernel)
+        return { kernel, ...parts, again: it.approximation(parts, midplanes), rank: it.rank(parts.values) } })"""
+    for case, said in zip(cases, engine("pairs", script, cases), strict=True):
+        kernel = lesson_03.motion_kernel(case["motion"], case["speed"])
+        assert torch.allclose(torch.tensor(said["kernel"], dtype=torch.float32).view(7, 7, 7), kernel, atol=1e-5)
+        _, _, values = lesson_03.svd_factorize(kernel, case["midplanes"])
+        assert torch.allclose(torch.tensor(said["values"], dtype=torch.float32), values, atol=2e-5)
+        left_out = values[case["midplanes"] :].norm() / values.norm()
+        assert abs(said["again"]["error"] - left_out) < 1e-5
+        apart = torch.tensor(said["again"]["kernel"], dtype=torch.float32).view(7, 7, 7) - kernel
+        assert abs(apart.norm() / kernel.norm() - left_out) < 1e-5
+        assert said["rank"] == torch.linalg.matrix_rank(kernel.double().flatten(1), rtol=1e-6), case
+
+
+def test_the_pairs_follow_the_hand(page_with):
+    page = page_with(lesson_03.factorization_explorer())
+    said = page.locator(".said")
+    expect(said).to_have_text("The kernel of a moving edge takes 6 pairs. With 2, 29 % of its norm is left out.")
+    page.get_by_label("M, pairs").press("End")
+    expect(said).to_contain_text("With 7, 0 % of its norm is left out: nothing is lost.")
+    page.get_by_text("drift").click()
+    expect(said).to_contain_text("The kernel of a drift takes 2 pairs.")
+    assert seconds_to_answer(page, page.get_by_label("speed")) < 0.05

@@ -290,16 +290,11 @@ def kernels(page):
 
 
 def factorization(page):
-    """How many intermediate channels a motion needs."""
-    found = explorer(page)
-    shows = waiting_for(found)
-    shows("exact: 6\n"), shows("with 2: 29%")
-    assert drag(page, "midplanes", 4) == "6"
-    shows("exact: 6\n"), shows("with 6: 0%")
-    assert drag(page, "speed", 6) == "4.00"  # so fast that two frames differ: black and white
-    shows("exact: 2\n"), shows("with 6: 0%")
-    assert drag(page, "midplanes", -5) == "1"
-    move_everything(found)
+    """How many pairs a motion needs."""
+    found = explorer(page, ".explorer")
+    found.get_by_label("M, pairs").press("ArrowRight")
+    found.get_by_text("flicker").click()
+    expect(found.locator(".said")).to_contain_text("The kernel of a flicker takes 1 pair. With 3, 0 %")
 
 
 def block(page):
