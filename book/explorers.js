@@ -14,11 +14,14 @@ function modelOf(values) {
   };
 }
 
-const bytes = (text) => new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
+/** What JSON could not hold comes as { base64 }, at any depth. */
+function revived(key, value) {
+  if (typeof value?.base64 !== "string") return value;
+  return new DataView(Uint8Array.from(atob(value.base64), (letter) => letter.charCodeAt(0)).buffer);
+}
 
 async function run(place) {
-  const { module, model } = JSON.parse(place.firstElementChild.textContent);
-  for (const name in model) if (model[name]?.base64) model[name] = bytes(model[name].base64);
+  const { module, model } = JSON.parse(place.firstElementChild.textContent, revived);
   const explorer = await import(URL.createObjectURL(new Blob([module], { type: "text/javascript" })));
   explorer.default.render({ model: (place.model = modelOf(model)), el: place });
 }

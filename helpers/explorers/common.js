@@ -1,6 +1,8 @@
 // What all explorers share: controls, colours, a block that can be turned. Plain DOM and canvas; nothing is fetched.
 
 export const outputSize = (n, kernel, stride, padding) => Math.floor((n + 2 * padding - kernel) / stride) + 1;
+/** The intermediate channels of a (2+1)D convolution in the paper. */
+export const midplanes = (inplanes, planes, t, d) => Math.floor((t * d * d * inplanes * planes) / (d * d * inplanes + t * planes));
 export const commas = (n) => Math.round(n).toLocaleString("en-US");
 export const by = (shape) => shape.join(" × ");
 

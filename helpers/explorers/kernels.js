@@ -1,7 +1,7 @@
 // Notebook 02: the kernels of a 3D and of a (2+1)D convolution inside a clip, what they cost, and what they compute.
 
 import {
-  begin, by, change, choice, colours, commas, cuts, drawRoom, faces, facesReader, make, oncePerFrame, onWall, outputSize, paint,
+  begin, by, change, choice, colours, commas, cuts, drawRoom, faces, facesReader, make, midplanes, oncePerFrame, onWall, outputSize, paint,
   picture, player, projection, sized, slider, turnable,
 } from "./common.js";
 
@@ -11,10 +11,6 @@ const FILTERS = [
   ["own", "your own numbers"],
 ];
 const MOST_CELLS = 75; // of a kernel whose numbers are shown one by one
-
-/** The intermediate channels of a (2+1)D convolution in the paper. */
-export const midplanes = (inplanes, planes, t, d) =>
-  Math.floor((t * d * d * inplanes * planes) / (d * d * inplanes + t * planes));
 
 /** Parameters, multiply-adds and shapes of a 3D convolution and of the two halves of a (2+1)D one. */
 export function costs({ t, d, stride_t, stride_s, padding, inplanes, planes, midplanes: own, frames, size }) {

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import ipywidgets
+import anywidget
 import numpy as np
 import torch
+import traitlets
 from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -12,20 +13,22 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers import plots
+from helpers import plots, video, weights
 from helpers.blocks import receptive_field
+from helpers.explorers import front, mosaic
 from helpers.lessons import shape_text
 from helpers.lessons.exercises import close, exercise, require, same_layers
-from helpers.plots import ANSWER, SPACE, TIME, draw_network, draw_predictions, new_figure
+from helpers.plots import SPACE, TIME, draw_network, new_figure
 from helpers.transforms import denormalize
 from helpers.weights import Pretrained
 
 __all__ = [
+    "NetworkExplorer",
     "check_last_map",
     "check_r2plus1d_18",
     "draw_stage",
+    "network_explorer",
     "receptive_fields_figure",
-    "stage_explorer",
     "stage_figure",
     "stage_outputs",
 ]
@@ -72,37 +75,27 @@ def receptive_fields_figure(frames: ArrayLike, fields: Mapping[str, tuple[int, i
 
 @plots.style()
 def stage_figure(
-    shapes: Mapping[str, str], name: str, values: ArrayLike, labels: Sequence[str] = (), heads: Sequence[str] = ()
+    shapes: Mapping[str, str], name: str, pictures: ArrayLike, labels: Sequence[str], heads: Sequence[str]
 ) -> Figure:
-    """A network with one of its parts lit, and below it the output of this part.
+    """A network with one of its parts lit, and below it feature maps of this part.
 
     Args:
         shapes, name: for `draw_network`.
-        values: pictures (count, H, W) from 0 to 1 or (count, H, W, 3), drawn eight in a row; or numbers, drawn as bars.
-        labels: of the pictures: their times. Of the numbers: their classes; then the five largest are drawn.
-        heads: texts above the pictures, "" for none.
+        pictures: (count, H, W) from 0 to 1, drawn eight in a row.
+        labels: the time of each.
+        heads: a text above each, "" for none.
     """
-    values = np.asarray(values)
-    rows = 2 if values.ndim == 1 else -(-len(values) // 8)
-    height = (1.55 if len(heads) else 1.35) * rows
-    figure = new_figure(9.6, 2.2 + height)
-    above, below = figure.subfigures(2, 1, height_ratios=(2.2, height))
+    rows = -(-len(pictures) // 8)
+    figure = new_figure(9.6, 2.2 + 1.55 * rows)
+    above, below = figure.subfigures(2, 1, height_ratios=(2.2, 1.55 * rows))
     draw_network(above.add_subplot(), shapes, lit=(name,))
-    if values.ndim == 1 and len(labels):
-        best = np.argsort(-values, kind="stable")[:5]
-        draw_predictions(below.add_subplot(), [(labels[k], values[k]) for k in best])
-        return figure
-    if values.ndim == 1:
-        below.add_subplot().bar(range(len(values)), values, color=ANSWER)
-        return figure
-    for k, picture in enumerate(values):
+    for k, picture in enumerate(np.asarray(pictures)):
         axes = below.add_subplot(rows, 8, k + 1)
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         axes.set_xlabel(labels[k], color=TIME, fontsize=9, labelpad=2)
-        if len(heads):
-            axes.set_title(heads[k], fontsize=10, pad=3)
+        axes.set_title(heads[k], fontsize=10, pad=3)
     return figure
 
 
@@ -111,32 +104,23 @@ def draw_stage(pretrained: Pretrained, frames: Tensor, stage: str = "layer1") ->
 
     Args:
         frames: uint8 (T, H, W, 3).
-        stage: one of `plots.PARTS`.
+        stage: one of `plots.PARTS` that has feature maps.
     """
-    clip = pretrained.preprocess(frames)
-    outputs = stage_outputs(pretrained.network, clip)
+    outputs = stage_outputs(pretrained.network, pretrained.preprocess(frames))
     shapes = {name: "x".join(map(str, output.shape)) for name, output in outputs.items()}
-    values, labels, heads = outputs[stage], (), ()
-    if stage == "clip":
-        pictures, labels = denormalize(clip), [f"{k / pretrained.fps:.2f} s" for k in range(len(frames))]
-        alt = f"its {len(frames)} frames"
-    elif stage == "fc":
-        pictures, labels = values.softmax(0), pretrained.labels
-        alt = f"the five classes with the highest probabilities, {labels[values.argmax()]} first"
-    elif stage == "avgpool":
-        pictures, alt = values, f"a bar for each of its {len(values)} numbers"
-    else:
-        pictures, labels, heads = _most_active(values, len(frames) / pretrained.fps)
-        channels = sum(map(bool, heads))
-        alt = f"feature maps of {channels} of its channels at {len(heads) // channels} moments, bright where they are large"
-    figure = stage_figure(shapes, stage, pictures, labels, heads)
-    plots.show(figure, f"The network as eight boxes, {stage} lit. Below it, {alt}.")
+    values = outputs[stage]
+    pictures, labels, heads = _most_active(values, len(frames) / pretrained.fps)
+    channels = sum(map(bool, heads))
+    alt = f"feature maps of {channels} of its channels at {len(heads) // channels} moments, bright where they are large"
+    plots.show(
+        stage_figure(shapes, stage, pictures, labels, heads),
+        f"The network as eight boxes, {stage} lit. Below it, {alt}.",
+    )
     print(f"{stage}: {shape_text(values.shape)}")
-    if values.ndim == 4 and stage != "clip":
-        parts = list(plots.PARTS)
-        path = nn.Sequential(*(getattr(pretrained.network, name) for name in parts[1 : parts.index(stage) + 1]))
-        print(f"receptive field of an output position: {shape_text(receptive_field(path))} (frames, rows, columns)")
-        print(f"zero: {(values == 0).float().mean():.0%} of its values")
+    parts = list(plots.PARTS)
+    path = nn.Sequential(*(getattr(pretrained.network, name) for name in parts[1 : parts.index(stage) + 1]))
+    print(f"receptive field of an output position: {shape_text(receptive_field(path))} (frames, rows, columns)")
+    print(f"zero: {(values == 0).float().mean():.0%} of its values")
 
 
 def stage_outputs(network: nn.Module, clip: Tensor) -> dict[str, Tensor]:
@@ -171,10 +155,75 @@ def _most_active(maps: Tensor, seconds: float, count: int = 24) -> tuple[Tensor,
     return pictures.flatten(0, 1), labels, heads
 
 
-def stage_explorer(pretrained: Pretrained, frames: Tensor) -> ipywidgets.interactive:
-    """`draw_stage` with a slider for its stage, which is `.children[0]`."""
-    slider = ipywidgets.SelectionSlider(options=list(plots.PARTS), value="layer1", continuous_update=False)
-    return ipywidgets.interactive(lambda stage: draw_stage(pretrained, frames, stage), stage=slider)
+class NetworkExplorer(anywidget.AnyWidget):
+    """R(2+1)D-18 layer by layer, for a clip of any size, and what a trained one makes of one clip.
+
+    `width` and `classes` are of the network whose costs are counted. Of the trained one: `inside`, its width; the clip as a
+    `mosaic` and its shape (T, H, W); for each ReLU a `mosaic` of maps, their shape (T, channels H, W), the channels, and how
+    much of them is zero; the mean of each channel after layer4, and the five best predictions.
+    """
+
+    _esm, _css = front("network")
+    frames, size = traitlets.Int(16).tag(sync=True), traitlets.Int(112).tag(sync=True)
+    width, classes = traitlets.Int(64).tag(sync=True), traitlets.Int(400).tag(sync=True)
+    part, layer = traitlets.Unicode("layer1").tag(sync=True), traitlets.Unicode().tag(sync=True)
+    moment = traitlets.Float().tag(sync=True)
+    inside = traitlets.Int().tag(sync=True)
+    film, shape = traitlets.Bytes().tag(sync=True), traitlets.List().tag(sync=True)
+    maps = traitlets.Dict().tag(sync=True)
+    pooled, predictions = traitlets.List().tag(sync=True), traitlets.List().tag(sync=True)
+
+
+def network_explorer(pretrained: Pretrained | None = None, frames: Tensor | None = None) -> NetworkExplorer:
+    """The explorer of notebook 05.
+
+    Args:
+        pretrained: a trained R(2+1)D-18; without one that of this repository.
+        frames: uint8 (T, H, W, 3), as many as it was trained on; without them this repository's clip.
+    """
+    pretrained = pretrained or weights.load("stickfigures")
+    if frames is None:
+        frames = video.read_clip(weights.ASSETS / "jumping_jacks.mp4")
+    clip = pretrained.preprocess(frames)
+    outputs = stage_outputs(pretrained.network, clip)
+    probabilities = outputs["fc"].softmax(0)
+    best = probabilities.argsort(descending=True)[:5].tolist()
+    return NetworkExplorer(
+        inside=pretrained.network.fc.in_features // 8,
+        film=mosaic(denormalize(clip)),
+        shape=list(clip.shape[1:]),
+        maps={name: _as_film(maps) for name, maps in _relu_outputs(pretrained.network, clip).items()},
+        pooled=[round(n, 4) for n in outputs["avgpool"].tolist()],
+        predictions=[(pretrained.labels[k], round(float(probabilities[k]), 4)) for k in best],
+    )
+
+
+def _relu_outputs(network: nn.Module, clip: Tensor) -> dict[str, Tensor]:
+    """What each ReLU of a network gives for one clip (3, T, H, W), by its name; (C, T, H, W)."""
+    outputs = {}
+    relus = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.ReLU)]
+
+    def keep(name):
+        return lambda module, inputs, output: outputs.update({name: output[0].cpu().clone()})
+
+    hooks = [module.register_forward_hook(keep(name)) for name, module in relus]
+    try:
+        with torch.inference_mode():
+            network(clip[None].to(next(network.parameters()).device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return outputs
+
+
+def _as_film(maps: Tensor, count: int = 3) -> dict:
+    """The channels of feature maps (C, T, H, W) that vary most as a film in which they stand one below the other."""
+    channels = maps.flatten(1).var(1).argsort(descending=True)[:count]
+    bright = maps[channels] / maps[channels].flatten(1).amax(1).clamp(min=1e-6)[:, None, None, None]
+    frames = (255 * bright).to(torch.uint8).transpose(0, 1).flatten(1, 2)  # (T, count H, W)
+    shape = list(frames.shape)
+    film = mosaic(frames[..., None].expand(*shape, 3))
+    return dict(film=film, shape=shape, channels=channels.tolist(), zero=round(float((maps == 0).float().mean()), 4))
 
 
 @exercise

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import ipywidgets
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
@@ -11,10 +10,11 @@ from torch import nn
 from helpers import plots
 from helpers.blocks import BasicBlock, output_size, summary
 from helpers.lessons import shape_text
+from helpers.lessons.assemble_r2plus1d_18 import NetworkExplorer
 from helpers.lessons.exercises import exercise, require, same_layers
 from helpers.plots import INK, PALE, SPACE, TIME, draw_arrow, new_figure
 
-__all__ = ["block_calculator", "check_basic_block", "check_places_read", "draw_block", "residual_block_figure"]
+__all__ = ["block_explorer", "check_basic_block", "check_places_read", "draw_block", "residual_block_figure"]
 
 STAGES = {"layer1": (64, 64), "layer2": (64, 128), "layer3": (128, 256), "layer4": (256, 512)}  # channels in, out
 
@@ -99,15 +99,9 @@ def _halved(n: int, times: int) -> int:
     return n
 
 
-def block_calculator() -> ipywidgets.interactive:
-    """`draw_block` with a control for each of its arguments; `.children` are the controls, in this order."""
-    return ipywidgets.interactive(
-        draw_block,
-        stage=ipywidgets.ToggleButtons(options=list(STAGES), value="layer2"),
-        block=ipywidgets.ToggleButtons(options=("first", "second")),
-        frames=ipywidgets.IntSlider(16, 1, 64, continuous_update=False),
-        size=ipywidgets.IntSlider(112, 32, 256, step=16, continuous_update=False),
-    )
+def block_explorer() -> NetworkExplorer:
+    """The explorer of notebook 04: that of notebook 05, without a trained network inside."""
+    return NetworkExplorer(part="layer2", layer="layer2.0.conv1.0.3")
 
 
 @exercise

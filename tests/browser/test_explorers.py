@@ -2,8 +2,10 @@
 
 import contextlib
 import itertools
+import json
 import random
 import re
+from math import prod
 
 import numpy as np
 import pytest
@@ -13,14 +15,18 @@ from playwright.sync_api import expect
 from torch import nn
 from torch.nn import functional as F
 
-from helpers import blocks, video
+from helpers import blocks, transforms, video, weights
 from helpers.explorers import front, mosaic, on_page
+from helpers.lessons import assemble_r2plus1d_18 as lesson_05
 from helpers.lessons import build_the_2plus1d_block as lesson_03
+from helpers.lessons.assemble_r2plus1d_18 import network_explorer
 from helpers.lessons.compare_3d_and_2plus1d import kernel_explorer
 from helpers.lessons.see_a_video_as_a_tensor import slice_explorer
+from helpers.networks import NETWORKS
 
 pytestmark = pytest.mark.browser
 
+VIDEO = weights.ASSETS / "jumping_jacks.mp4"
 MOST = 20_000  # positions of the controls: where there are more, all ends are tried and 2,000 others
 
 
@@ -38,13 +44,14 @@ def engine(opened, request):
         page.goto("about:blank")
 
         def run(module, script, data=None):
-            return page.evaluate(
+            said = page.evaluate(  # in one text each way: Playwright takes long to hand over many numbers
                 """async ([text, script, data]) => {
                     const it = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })))
-                    return await new Function("it", "data", script)(it, data)
+                    return JSON.stringify(await new Function("it", "data", script)(it, JSON.parse(data)))
                 }""",
-                [front(module)[0], script, data],
+                [front(module)[0], script, json.dumps(data)],
             )
+            return json.loads(said)
 
         yield run
 
@@ -341,3 +348,72 @@ def test_the_pairs_follow_the_hand(page_with):
     page.get_by_text("drift").click()
     expect(said).to_contain_text("The kernel of a drift takes 2 pairs.")
     assert seconds_to_answer(page, page.get_by_label("speed")) < 0.05
+
+
+def test_the_layers_are_those_of_the_network(engine):
+    """Names, kinds, shapes, costs, memory and receptive fields at all 960 positions of the two sliders."""
+    with torch.device("meta"):
+        network = NETWORKS["r2plus1d_18"](400)
+    frames, sizes = range(1, 65), range(32, 257, 16)
+    # Of a layer's output the length in time depends on the frames alone, and height and width on the size.
+    by_frames = {n: blocks.summary(network, (3, n, 112, 112)) for n in frames}
+    by_size = {n: blocks.summary(network, (3, 16, n, n)) for n in sizes}
+    cases = positions(frames=frames, size=sizes, width=[64], classes=[400])
+    script = "return data.map((state) => it.layers(state).map(({ name, kind, field, ...rest }) => Object.values(rest)))"
+    fields = iter(receptive_fields(network))
+    for told, layer in zip(engine("network", "return it.layers(data)", cases[0]), by_frames[1], strict=True):
+        assert (told["name"], told["kind"], told["kernel"]) == (
+            layer.name,
+            layer.kind,
+            layer.kernel and list(layer.kernel),
+        )
+        assert told["kernel"] is None or "downsample" in told["name"] or told["field"] == list(next(fields))
+    for case, said in zip(cases, engine("network", script, cases), strict=True):
+        pairs = zip(by_frames[case["frames"]], by_size[case["size"]])
+        for (_, output, parameters, multiply_adds, kept), (in_time, in_space) in zip(said, pairs, strict=True):
+            layer = in_time._replace(output=(*in_time.output[:2], *in_space.output[2:]))
+            assert (output, parameters) == (list(layer.output), layer.parameters)
+            cost = in_time.multiply_adds * prod(layer.output[1:]) // prod(in_time.output[1:])
+            assert (multiply_adds, kept) == (cost, blocks.activation_bytes(layer)), layer
+
+
+def receptive_fields(network):
+    convolutions = [m for name, m in network.named_modules() if isinstance(m, nn.Conv3d) and "downsample" not in name]
+    return (blocks.receptive_field(nn.Sequential(*convolutions[: k + 1])) for k in range(len(convolutions)))
+
+
+def test_the_narrow_network_has_other_middles(engine):
+    """Of the trained network in the repository: 16 channels."""
+    with torch.device("meta"):
+        layers = blocks.summary(NETWORKS["r2plus1d_18"](10, 16), (3, 16, 112, 112))
+    said = engine("network", "return it.layers({ frames: 16, size: 112, width: 16, classes: 10 })")
+    assert [layer["output"] for layer in said] == [list(layer.output) for layer in layers]
+    assert [layer["parameters"] for layer in said] == [layer.parameters for layer in layers]
+
+
+def test_the_network_follows_the_hand(page_with):
+    page = page_with(network_explorer())
+    said = page.locator(".said").first
+    expect(said).to_contain_text("The whole network: 31,505,325 parameters, 40.52 G multiply-adds")
+    page.get_by_role("button", name="layer4").click()
+    page.get_by_role("slider", name="frames").press("End")
+    expect(page.locator("tr.chosen")).to_contain_text("512 × 8 × 7 × 7")
+    expect(page.locator("tr.chosen")).to_contain_text("109 × 219 × 219")
+    page.get_by_role("button", name="0.conv1.0.0").click()
+    expect(page.locator(".insides .said")).to_contain_text("layer4.0.conv1.0.2, the 3 channels that vary most")
+    expect(page.get_by_role("button", name="0.conv1.0.0")).to_be_focused()
+    page.get_by_role("button", name="fc 400").click()
+    expect(page.locator(".insides .said")).to_contain_text("the five most probable actions")
+    assert seconds_to_answer(page, page.get_by_role("slider", name="rows, columns")) < 0.05
+
+
+def test_the_maps_are_those_of_the_network():
+    explorer = network_explorer()
+    assert explorer.predictions[0][0] == "jumping jacks" and len(explorer.pooled) == 128
+    assert explorer.maps["layer4.1.relu"]["shape"] == [2, 3 * 7, 7]
+    outputs = lesson_05.stage_outputs(weights.load().network, transforms.preprocess(video.read_clip(VIDEO)))
+    for stage in ("stem", "layer1", "layer2", "layer3", "layer4"):
+        last = explorer.maps["stem.5" if stage == "stem" else f"{stage}.1.relu"]
+        varies = outputs[stage].flatten(1).var(1)
+        assert last["channels"] == varies.argsort(descending=True)[:3].tolist()
+        assert abs(last["zero"] - float((outputs[stage] == 0).float().mean())) < 1e-4

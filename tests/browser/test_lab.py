@@ -298,26 +298,21 @@ def factorization(page):
 
 
 def block(page):
-    """Shapes and costs of the residual block."""
-    found = explorer(page)
-    shows = waiting_for(found)
-    shows(r"conv2\.0\.3 .* 128 x 8 x 28 x 28 .* 554 M")
-    page.get_by_role("button", name="layer4", exact=True).click()
-    assert drag(page, "frames", 16) == "32"
-    shows(r"conv2\.0\.3 .* 512 x 4 x 7 x 7 ")
-    move_everything(found)
+    """Shapes and costs of the residual blocks."""
+    found = explorer(page, ".explorer")
+    expect(found.locator("tr.chosen")).to_contain_text("128 × 8 × 28 × 28")
+    found.get_by_role("button", name="layer4").click()
+    expect(found.locator("tr.chosen")).to_contain_text("512 × 2 × 7 × 7")
+    assert found.locator(".insides canvas").count() == 0  # no trained network in this one
 
 
 def stages(page):
-    """A walk through the network."""
-    found = explorer(page)
-    shows = waiting_for(found)
-    shows(r"layer1: 16 x 16 x 56 x 56\n")
-    assert drag(page, "stage", 3) == "layer4"
-    shows(r"layer4: 128 x 2 x 7 x 7\n.* 109 x 219 x 219 ")
-    assert drag(page, "stage", 2) == "fc"
-    shows(r"fc: 10\n")
-    move_everything(found)
+    """A walk through the network, with feature maps."""
+    found = explorer(page, ".explorer")
+    found.get_by_role("button", name="layer4").click()
+    expect(found.locator(".insides .said")).to_contain_text("layer4.1.relu, the 3 channels that vary most")
+    found.get_by_role("button", name="fc 400").click()
+    expect(found.locator(".insides .said")).to_contain_text("the five most probable actions")
 
 
 def family(page):
