@@ -4,6 +4,8 @@ export const outputSize = (n, kernel, stride, padding) => Math.floor((n + 2 * pa
 /** The intermediate channels of a (2+1)D convolution in the paper. */
 export const midplanes = (inplanes, planes, t, d) => Math.floor((t * d * d * inplanes * planes) / (d * d * inplanes + t * planes));
 export const commas = (n) => Math.round(n).toLocaleString("en-US");
+export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+export const millions = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} G` : n >= 1e6 ? `${(n / 1e6).toFixed(1)} M` : commas(n));
 export const by = (shape) => shape.join(" × ");
 
 /** A DOM element: `make("p", { class: "note" }, "text", child)`. */

@@ -1,72 +1,12 @@
 // Notebooks 04 and 05: one clip on its way through R(2+1)D-18: shapes, costs, memory, what a position sees, and feature maps.
 
 import {
-  begin, by, change, colours, commas, cuts, make, midplanes, oncePerFrame, outputSize, picture, player, sized, slider,
+  begin, by, change, colours, commas, cuts, make, megabytes, millions, oncePerFrame, picture, player, sized, slider,
 } from "./common.js";
 import { fromMosaic } from "./film.js";
+import { R2PLUS1D, layers } from "./resnet.js";
 
 const PARTS = ["clip", "stem", "layer1", "layer2", "layer3", "layer4", "avgpool", "fc"];
-
-/**
- * Every layer of R(2+1)D-18 in the order of the calls, for one clip: name, kind, kernel, output (C, T, H, W), parameters,
- * multiply-adds, bytes that training keeps, and the receptive field (T, H, W) of the convolutions up to it.
- */
-export function layers({ frames, size, width, classes }) {
-  const all = [];
-  let shape = [3, frames, size, size];
-  let [field, step] = [[1, 1, 1], [1, 1, 1]];
-  const note = (name, kind, kernel, output, parameters, multiplyAdds) => {
-    const keeps = kind === "Conv3d" || kind === "ReLU";
-    const bytes = keeps ? 4 * output.reduce((product, n) => product * n, 1) : 0;
-    all.push({ name, kind, kernel, output, parameters, multiplyAdds, bytes, field });
-  };
-  const convolved = (from, planes, kernel, stride) =>
-    [planes, ...[0, 1, 2].map((k) => outputSize(from[k + 1], kernel[k], stride[k], Math.floor(kernel[k] / 2)))];
-  const weighed = (name, from, output, kernel) => {
-    const weights = from[0] * output[0] * kernel[0] * kernel[1] * kernel[2];
-    note(name, "Conv3d", kernel, output, weights, weights * output[1] * output[2] * output[3]);
-  };
-  const conv = (name, planes, kernel, stride) => {
-    const from = shape;
-    shape = convolved(from, planes, kernel, stride);
-    field = field.map((n, k) => n + (kernel[k] - 1) * step[k]);
-    step = step.map((n, k) => n * stride[k]);
-    weighed(name, from, shape, kernel);
-  };
-  const norm = (name, of = shape) => note(name, "BatchNorm3d", null, of, 2 * of[0], 0);
-  const relu = (name) => note(name, "ReLU", null, shape, 0, 0);
-  const pair = (name, planes, middle, d, spatial, temporal) => {
-    conv(`${name}.0`, middle, [1, d, d], [1, spatial, spatial]);
-    norm(`${name}.1`);
-    relu(`${name}.2`);
-    conv(`${name}.3`, planes, [3, 1, 1], [temporal, 1, 1]);
-  };
-
-  pair("stem", width, Math.floor((45 * width) / 64), 7, 2, 1);
-  norm("stem.4");
-  relu("stem.5");
-  for (let stage = 1; stage <= 4; stage++)
-    for (let block = 0; block < 2; block++) {
-      const name = `layer${stage}.${block}`;
-      const planes = width * 2 ** (stage - 1);
-      const stride = stage > 1 && block === 0 ? 2 : 1;
-      const [from, middle] = [shape, midplanes(shape[0], planes, 3, 3)];
-      if (stride === 2) {
-        const output = convolved(from, planes, [1, 1, 1], [2, 2, 2]);
-        weighed(`${name}.downsample.0`, from, output, [1, 1, 1]);
-        norm(`${name}.downsample.1`, output);
-      }
-      pair(`${name}.conv1.0`, planes, middle, 3, stride, stride);
-      norm(`${name}.conv1.1`);
-      relu(`${name}.conv1.2`);
-      pair(`${name}.conv2.0`, planes, middle, 3, 1, 1);
-      norm(`${name}.conv2.1`);
-      relu(`${name}.relu`);
-    }
-  note("avgpool", "AdaptiveAvgPool3d", null, [shape[0], 1, 1, 1], 0, 0);
-  note("fc", "Linear", null, [classes], (shape[0] + 1) * classes, shape[0] * classes);
-  return all;
-}
 
 /** The convolutions of a part, or its one layer, each with what belongs to it: its batch norm and its ReLU. */
 export function rowsOf(part, all) {
@@ -83,9 +23,6 @@ export function rowsOf(part, all) {
   return rows;
 }
 
-const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
-const millions = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} G` : n >= 1e6 ? `${(n / 1e6).toFixed(1)} M` : commas(n));
-
 function render({ model, el }) {
   const root = begin(el, "network");
   const parts = make("div", { class: "parts", role: "group", "aria-label": "parts of the network" });
@@ -101,7 +38,7 @@ function render({ model, el }) {
 
   const draw = () => {
     const now = Object.fromEntries(["frames", "size", "width", "classes", "part", "layer"].map((name) => [name, model.get(name)]));
-    const all = layers(now);
+    const all = layers({ ...R2PLUS1D, ...now });
     drawParts(parts, all, now, model);
     const rows = rowsOf(now.part, all);
     drawTable(table, rows, now, model);

@@ -2,18 +2,30 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import ipywidgets
+import anywidget
 import torch
+import traitlets
 from matplotlib.figure import Figure
 
 from helpers import plots
 from helpers.blocks import activation_bytes, summary
+from helpers.explorers import front
 from helpers.lessons import shape_text
 from helpers.lessons.exercises import exercise, require
-from helpers.networks import FAMILY, LAYERS, NETWORKS
+from helpers.networks import FAMILY, NETWORKS
 from helpers.plots import ANSWER, INK, SPACE, TIME, draw_kind, new_figure
 
-__all__ = ["LOOKS", "check_frames_left", "check_group_kinds", "draw_member", "family_explorer", "family_figure"]
+__all__ = [
+    "ACCURACY",
+    "LOOKS",
+    "NAMES",
+    "FamilyExplorer",
+    "check_frames_left",
+    "check_group_kinds",
+    "draw_member",
+    "family_explorer",
+    "family_figure",
+]
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 # The markers of `plots.scatter`: one shape for each stage at which a mixed network changes, one color for each direction.
@@ -26,6 +38,24 @@ LOOKS = {
     "f-R2D": dict(marker="+", mew=1.8, ms=9, color=INK),
     "R3D": dict(marker="*", ms=10, color=INK),
     "R(2+1)D": dict(marker="*", ms=13, color=ANSWER),
+}
+
+
+NAMES = dict(r2d="R2D", fr2d="f-R2D", r3d="R3D", r2plus1d="R(2+1)D")
+NAMES |= {f"{prefix.lower()}{k}": f"{prefix}{k}" for prefix in ("MC", "rMC") for k in (2, 3, 4, 5)}
+ACCURACY = {  # the paper's Table 2, top-1 on Kinetics-400 in %: clip and video with 8 frames, then with 16
+    "r2d": (46.7, 59.5, 47.0, 58.9),
+    "fr2d": (48.1, 59.4, 50.3, 60.5),
+    "r3d": (49.4, 61.8, 52.5, 64.2),
+    "mc2": (50.2, 62.5, 53.1, 64.2),
+    "mc3": (50.7, 62.9, 53.7, 64.7),
+    "mc4": (50.5, 62.5, 53.7, 65.1),
+    "mc5": (50.3, 62.5, 53.7, 65.1),
+    "rmc2": (49.8, 62.1, 53.1, 64.9),
+    "rmc3": (49.8, 62.3, 53.2, 65.0),
+    "rmc4": (49.9, 62.3, 53.4, 65.1),
+    "rmc5": (49.4, 61.2, 52.1, 63.1),
+    "r2plus1d": (52.8, 64.8, 56.8, 68.0),
 }
 
 
@@ -95,15 +125,24 @@ def _show_member(outputs: Mapping[str, tuple], kinds: Mapping[str, str]) -> None
     plots.show(figure, f"The network from the clip to the logits; {listed}.")
 
 
-def family_explorer() -> ipywidgets.interactive:
-    """`draw_member` with a control for each of its arguments; `.children` are the controls, in this order."""
-    return ipywidgets.interactive(
-        draw_member,
-        member=ipywidgets.Dropdown(options=list(FAMILY), value="mc3"),
-        depth=ipywidgets.ToggleButtons(options=list(LAYERS)),
-        frames=ipywidgets.IntSlider(16, 1, 64, continuous_update=False),
-        size=ipywidgets.IntSlider(112, 32, 256, step=16, continuous_update=False),
-    )
+class FamilyExplorer(anywidget.AnyWidget):
+    """A video ResNet of any mixture of convolutions: what it costs, and how many of its weights can learn at so many frames.
+
+    `family`, `names` and `accuracy` are by member: its five kinds, its name in the paper, and its row of `ACCURACY`.
+    """
+
+    _esm, _css = front("family")
+    kinds = traitlets.List(list(FAMILY["r3d"])).tag(sync=True)
+    depth = traitlets.Int(18).tag(sync=True)
+    frames, size = traitlets.Int(8).tag(sync=True), traitlets.Int(112).tag(sync=True)
+    family = traitlets.Dict(FAMILY).tag(sync=True)
+    names = traitlets.Dict(NAMES).tag(sync=True)
+    accuracy = traitlets.Dict(ACCURACY).tag(sync=True)
+
+
+def family_explorer() -> FamilyExplorer:
+    """The explorer of notebook 08."""
+    return FamilyExplorer()
 
 
 @exercise

@@ -21,8 +21,9 @@ from helpers.lessons import assemble_r2plus1d_18 as lesson_05
 from helpers.lessons import build_the_2plus1d_block as lesson_03
 from helpers.lessons.assemble_r2plus1d_18 import network_explorer
 from helpers.lessons.compare_3d_and_2plus1d import kernel_explorer
+from helpers.lessons.meet_the_family import family_explorer
 from helpers.lessons.see_a_video_as_a_tensor import slice_explorer
-from helpers.networks import NETWORKS
+from helpers.networks import FAMILY, NETWORKS, video_resnet
 
 pytestmark = pytest.mark.browser
 
@@ -358,19 +359,20 @@ def test_the_layers_are_those_of_the_network(engine):
     # Of a layer's output the length in time depends on the frames alone, and height and width on the size.
     by_frames = {n: blocks.summary(network, (3, n, 112, 112)) for n in frames}
     by_size = {n: blocks.summary(network, (3, 16, n, n)) for n in sizes}
-    cases = positions(frames=frames, size=sizes, width=[64], classes=[400])
-    script = "return data.map((state) => it.layers(state).map(({ name, kind, field, ...rest }) => Object.values(rest)))"
+    cases = positions(frames=frames, size=sizes, width=[64], classes=[400], depth=[18], kinds=[FAMILY["r2plus1d"]])
+    what = "[layer.output, layer.parameters, layer.multiplyAdds, layer.bytes]"
+    script = f"return data.map((state) => it.layers(state).map((layer) => {what}))"
     fields = iter(receptive_fields(network))
-    for told, layer in zip(engine("network", "return it.layers(data)", cases[0]), by_frames[1], strict=True):
+    for told, layer in zip(engine("resnet", "return it.layers(data)", cases[0]), by_frames[1], strict=True):
         assert (told["name"], told["kind"], told["kernel"]) == (
             layer.name,
             layer.kind,
             layer.kernel and list(layer.kernel),
         )
         assert told["kernel"] is None or "downsample" in told["name"] or told["field"] == list(next(fields))
-    for case, said in zip(cases, engine("network", script, cases), strict=True):
+    for case, said in zip(cases, engine("resnet", script, cases), strict=True):
         pairs = zip(by_frames[case["frames"]], by_size[case["size"]])
-        for (_, output, parameters, multiply_adds, kept), (in_time, in_space) in zip(said, pairs, strict=True):
+        for (output, parameters, multiply_adds, kept), (in_time, in_space) in zip(said, pairs, strict=True):
             layer = in_time._replace(output=(*in_time.output[:2], *in_space.output[2:]))
             assert (output, parameters) == (list(layer.output), layer.parameters)
             cost = in_time.multiply_adds * prod(layer.output[1:]) // prod(in_time.output[1:])
@@ -386,7 +388,8 @@ def test_the_narrow_network_has_other_middles(engine):
     """Of the trained network in the repository: 16 channels."""
     with torch.device("meta"):
         layers = blocks.summary(NETWORKS["r2plus1d_18"](10, 16), (3, 16, 112, 112))
-    said = engine("network", "return it.layers({ frames: 16, size: 112, width: 16, classes: 10 })")
+    case = dict(kinds=FAMILY["r2plus1d"], depth=18, frames=16, size=112, width=16, classes=10)
+    said = engine("resnet", "return it.layers(data)", case)
     assert [layer["output"] for layer in said] == [list(layer.output) for layer in layers]
     assert [layer["parameters"] for layer in said] == [layer.parameters for layer in layers]
 
@@ -417,3 +420,55 @@ def test_the_maps_are_those_of_the_network():
         varies = outputs[stage].flatten(1).var(1)
         assert last["channels"] == varies.argsort(descending=True)[:3].tolist()
         assert abs(last["zero"] - float((outputs[stage] == 0).float().mean())) < 1e-4
+
+
+def test_any_mixture_costs_what_it_costs_in_pytorch(engine):
+    dice = random.Random(2)
+    stages = [("R2D", "2D", "3D", "(2+1)D"), *[("2D", "3D", "(2+1)D")] * 4]
+    drawn = [(tuple(map(dice.choice, stages)), dice.choice((18, 34))) for _ in range(40)]
+    cases = [
+        dict(kinds=kinds, depth=depth, frames=frames, size=dice.choice(range(32, 257, 16)), width=64, classes=400)
+        for kinds, depth in [*itertools.product(FAMILY.values(), (18, 34)), *drawn]
+        for frames in [dice.choice((1, 64, dice.randint(2, 63)))]
+    ]
+    for case, said in zip(cases, engine("resnet", "return data.map(it.layers)", cases), strict=True):
+        with torch.device("meta"):
+            network = video_resnet(case["kinds"], case["depth"], frames=case["frames"])
+        layers = blocks.summary(network, (3, case["frames"], case["size"], case["size"]))
+        for told, layer in zip(said, layers, strict=True):
+            kind = "Conv3d" if layer.kernel else layer.kind  # the notebook has names of its own for some
+            assert (told["name"], told["kind"], told["output"]) == (layer.name, kind, list(layer.output))
+            assert (told["parameters"], told["multiplyAdds"]) == (layer.parameters, layer.multiply_adds)
+            assert told["bytes"] == blocks.activation_bytes(layer) and told["live"] <= told["parameters"]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4, 5, 8, 9, 16])
+@pytest.mark.parametrize("member", ["r3d", "r2plus1d", "mc3", "rmc4", "r2d"])
+def test_live_weights_are_those_with_a_gradient(member, frames, engine):
+    torch.manual_seed(0)
+    network = video_resnet(FAMILY[member], num_classes=5, width=8, frames=frames)
+    F.cross_entropy(network(torch.randn(4, 3, frames, 48, 48)), torch.arange(4)).backward()
+    case = dict(kinds=FAMILY[member], depth=18, frames=frames, size=48, width=8, classes=5)
+    live = {layer["name"]: layer["live"] for layer in engine("resnet", "return it.layers(data)", case)}
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv3d):
+            taps = module.weight.grad.abs().amax((0, 1)) > 0  # (T, H, W): does any weight there have a gradient?
+            assert live[name] == taps.sum() * module.in_channels * module.out_channels, name
+
+
+def test_the_family_follows_the_hand(page_with):
+    page = page_with(family_explorer())
+    last, said = page.locator("tr.chosen"), page.locator(".said")
+    expect(last).to_contain_text("54.0 %")
+    expect(said).to_contain_text("R3D, 18 layers, 8 frames, in the paper's Table 2: 49.4 % of the clips and 61.8 %")
+    page.get_by_label("network").select_option("r2plus1d")
+    expect(last).to_contain_text("88.0 %")
+    page.get_by_role("slider", name="frames").press("ArrowRight")
+    expect(last).to_contain_text("100.0 %")
+    expect(said).to_contain_text("clips of 8 or 16 frames")
+    page.get_by_role("group", name="layer4").get_by_text("2D", exact=True).click()
+    expect(said).to_have_text("The paper has not trained this mixture.")
+    expect(page.get_by_label("network")).to_have_value("")
+    page.get_by_text("34").click()
+    expect(page.locator("tbody tr").nth(4)).to_contain_text("512 × 3 × 7 × 7")
+    assert seconds_to_answer(page, page.get_by_role("slider", name="rows, columns")) < 0.05
