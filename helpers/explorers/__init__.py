@@ -44,13 +44,14 @@ def on_page(widget: DOMWidget) -> str:
 
 
 def mosaic(frames: ArrayLike) -> bytes:
-    """A film as one WebP picture, eight frames a row, which film.js cuts up again; frames are uint8 (T, H, W, 3)."""
+    """A film as one WebP picture, at least eight frames a row, which film.js cuts up again; frames are uint8 (T, H, W, 3)."""
     frames = np.asarray(frames)
-    rows = -(-len(frames) // 8)
-    padded = np.zeros((8 * rows, *frames.shape[1:]), dtype=np.uint8)
-    padded[: len(frames)] = frames
-    _, height, width, _ = frames.shape
-    tiles = padded.reshape(rows, 8, height, width, 3).swapaxes(1, 2).reshape(rows * height, 8 * width, 3)
+    count, height, width, _ = frames.shape
+    columns = max(8, int(np.ceil(np.sqrt(count))))  # WebP pictures have at most 16,383 rows and columns
+    rows = -(-count // columns)
+    padded = np.zeros((columns * rows, height, width, 3), dtype=np.uint8)
+    padded[:count] = frames
+    tiles = padded.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
     with io.BytesIO() as file:
         Image.fromarray(tiles).save(file, format="webp", quality=90)
         return file.getvalue()

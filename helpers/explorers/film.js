@@ -1,12 +1,13 @@
 // Films: those that Python sends as one picture, and the reader's own, from a file or from the camera.
 
-/** A film that Python made a mosaic of, eight frames a row: { shape: [T, H, W], pixel(t, row, column) as [red, green, blue] }. */
+/** A film that Python made a mosaic of, some frames a row: { shape: [T, H, W], pixel(t, row, column) as [red, green, blue] }. */
 export async function fromMosaic(bytes, shape) {
   const image = await createImageBitmap(new Blob([bytes]));
   const [T, H, W] = shape;
+  const columns = image.width / W;
   const { data } = drawn(image, image.width, image.height, 0, 0, image.width, image.height);
   const frames = Array.from({ length: T }, (_, t) => (row, column) => {
-    const at = 4 * ((Math.floor(t / 8) * H + row) * image.width + (t % 8) * W + column);
+    const at = 4 * ((Math.floor(t / columns) * H + row) * image.width + (t % columns) * W + column);
     return [data[at], data[at + 1], data[at + 2]];
   });
   return { shape, pixel: (t, row, column) => frames[t](row, column) };

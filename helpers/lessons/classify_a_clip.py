@@ -5,31 +5,36 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
+import anywidget
 import ipywidgets
 import numpy as np
 import torch
+import traitlets
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from helpers import classify, plots, video
+from helpers import classify, plots, video, weights
+from helpers.explorers import front, mosaic
 from helpers.intervals import wilson_interval
 from helpers.lessons.exercises import exercise, require
 from helpers.plots import ANSWER, INK, PALE, TIME, matrix, new_figure
+from helpers.stickfigures import scene
 from helpers.transforms import denormalize
 from helpers.weights import Pretrained
 
 __all__ = [
+    "TimelineExplorer",
     "check_choose_threshold",
     "check_protocol_starts",
     "check_vote",
     "draw_moment",
-    "draw_timeline",
-    "player",
+    "four_things",
     "probs_by_clip_figure",
     "reliability_figure",
+    "timeline_explorer",
     "timeline_figure",
     "upload_button",
 ]
@@ -145,40 +150,6 @@ def upload_button(function: Callable[[Path], None]) -> ipywidgets.VBox:
     return box
 
 
-def draw_timeline(path: str | PathLike, pretrained: Pretrained, step: int = 8) -> None:
-    """Show eight frames of a video of any length, and below them a timeline of predictions.
-
-    Classifies the video first, with a progress bar, and leaves the network on the device of `classify.get_device`.
-
-    Args:
-        step: a clip begins every so many frames, as in `classify.predict_stream`.
-
-    Raises:
-        VideoError: the file cannot be read.
-    """
-    rows, seconds = _classify_stream(path, pretrained, step)
-    segments = classify.segments(rows, pretrained.labels, pretrained.frames / pretrained.fps)
-    frames = [video.read_clip(path, (k + 0.5) * seconds / 8, frames=1)[0] for k in range(8)]
-    labels = list(dict.fromkeys(segment.label for segment in segments))  # each once, in temporal order
-    listed = ", ".join(labels[:5]) + ", and others" * (len(labels) > 5)
-    figure = timeline_figure(torch.stack(frames), segments, segments[-1].end)
-    plots.show(figure, f"Eight frames of the video, and below them a timeline of predictions: {listed}.")
-    print(*segments, sep="\n")
-
-
-def _classify_stream(path, pretrained, step):
-    """The rows of `classify.predict_stream`, with a progress bar while they come, and the duration of the video."""
-    seconds, rows = video.probe(path).seconds, []
-    # Without a notebook the bar appears only on a terminal (disable=None). It goes away at the end (leave=False).
-    total = int(seconds * pretrained.fps / step)
-    with tqdm(desc="classifying", total=total, unit=" clips", leave=False, disable=None) as bar:
-        for row in classify.predict_stream(path, pretrained, step):
-            rows.append(row)
-            bar.update()
-        bar.total = bar.n  # `total` was an estimate; a bar that has not reached it would stay
-    return rows, seconds
-
-
 def draw_moment(path: str | PathLike, pretrained: Pretrained, start: float, probs: Tensor) -> None:
     """Show what the network reads of a video from `start` (seconds) on, and its five best predictions."""
     clip = pretrained.preprocess(video.read_clip(path, start, pretrained.frames, pretrained.fps))
@@ -189,23 +160,73 @@ def draw_moment(path: str | PathLike, pretrained: Pretrained, start: float, prob
     print(f"{start:.1f} s: {label}, {probability:.0%}")
 
 
-def player(path: str | PathLike, pretrained: Pretrained, step: int = 8) -> ipywidgets.VBox:
-    """Play a video as the network reads it, with the five best predictions of each clip.
+def four_things(path: str | PathLike) -> np.ndarray:
+    """Write a film of twelve seconds to a path: somebody waves, somebody does jumping jacks, a cartwheel, a kick; its frames."""
+    parts = [("wave", 3), ("jumping jacks", 8), ("cartwheel", 2), ("kick", 9)]
+    three_seconds = dict(frames=45, size=(256, 342), seconds=3.0, stage=0.875)
+    frames = np.concatenate([scene(action, seed, k, **three_seconds).frames for k, (action, seed) in enumerate(parts)])
+    video.write_video(path, frames, fps=15)
+    return frames
 
-    Classifies the video first, with a progress bar. Arguments and errors are those of `draw_timeline`.
 
-    Returns:
-        The widget; `.children` are the play button, the slider and the output, `.rows` the probabilities of each clip.
+class TimelineExplorer(anywidget.AnyWidget):
+    """A video as a network reads it, and the probabilities of its clips.
+
+    `film` is a `mosaic` of `shape` (T, H, W) at `fps`; `starts`, in frames, and `probs` (labels,) are by clip of `frames`.
     """
-    rows, _ = _classify_stream(path, pretrained, step)
-    play = ipywidgets.Play(0, 0, len(rows) - 1, interval=int(1000 * step / pretrained.fps))
-    options = [(f"{start:.1f} s", k) for k, (start, _) in enumerate(rows)]
-    slider = ipywidgets.SelectionSlider(options=options, description="time")
-    output = ipywidgets.interactive_output(lambda k: draw_moment(path, pretrained, *rows[k]), {"k": slider})
-    play.observe(lambda change: setattr(slider, "index", change["new"]), names="value")
-    box = ipywidgets.VBox([play, slider, output])
-    box.rows = rows
-    return box
+
+    _esm, _css = front("timeline")
+    film, shape = traitlets.Bytes().tag(sync=True), traitlets.List().tag(sync=True)
+    fps, frames = traitlets.Float().tag(sync=True), traitlets.Int().tag(sync=True)
+    starts, probs = traitlets.List().tag(sync=True), traitlets.List().tag(sync=True)
+    labels = traitlets.List().tag(sync=True)
+    moment = traitlets.Float().tag(sync=True)
+
+
+def timeline_explorer(
+    path: str | PathLike | None = None, pretrained: Pretrained | None = None, step: int = 8
+) -> TimelineExplorer:
+    """Classify the first two minutes of a video, with a progress bar, and play it with its predictions.
+
+    The network is left on the device of `classify.get_device`.
+
+    Args:
+        path: without one the film of `four_things`.
+        pretrained: weights with labels; without them those of this repository.
+        step: a clip begins every so many frames.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    if path is None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "four_things.mp4")
+            four_things(path)
+            return timeline_explorer(path, pretrained, step)
+    pretrained = pretrained or weights.load("stickfigures")
+    starts, seen = [], []
+
+    def clips():
+        for start, clip in video.stream_clips(path, pretrained.frames, pretrained.fps, step):
+            if start > 120:
+                return
+            starts.append(round(start * pretrained.fps))
+            seen.append(denormalize(pretrained.preprocess(clip)))
+            yield clip
+
+    total = int(min(120, video.probe(path).seconds) * pretrained.fps / step)
+    # Without a notebook the bar appears only on a terminal (disable=None). It goes away at the end (leave=False).
+    with tqdm(desc="classifying", total=total, unit=" clips", leave=False, disable=None) as bar:
+        probs = []
+        for row in classify.predict_clips(pretrained, clips()):
+            probs.append([round(p, 4) for p in row.tolist()])
+            bar.update()
+        bar.total = bar.n  # `total` was an estimate; a bar that has not reached it would stay
+    film = torch.zeros(starts[-1] + pretrained.frames, *seen[0].shape[1:], dtype=torch.uint8)
+    for start, frames in zip(starts, seen):
+        film[start : start + len(frames)] = frames
+    clip = dict(fps=pretrained.fps, frames=pretrained.frames, labels=list(pretrained.labels))
+    return TimelineExplorer(film=mosaic(film), shape=list(film.shape[:3]), starts=starts, probs=probs, **clip)
 
 
 @exercise

@@ -2,28 +2,38 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import ipywidgets
+import anywidget
 import matplotlib
 import numpy as np
 import torch
+import traitlets
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from helpers import plots
+from helpers import plots, weights
+from helpers.explorers import front, mosaic
 from helpers.lessons.exercises import exercise, require
 from helpers.networks import NETWORKS
 from helpers.plots import ANSWER, INK, PALE, SHADES, TIME, draw_frame, new_figure
+from helpers.stickfigures import ACTIONS, scene
+from helpers.transforms import normalize
 
 __all__ = [
-    "attribution_player",
+    "AttributionExplorer",
+    "attribution_explorer",
     "check_class_activation",
     "check_pointing_game",
     "draw_attribution",
     "frames_beside_values_figure",
+    "heat_maps",
     "overlay",
 ]
+
+
+STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 def overlay(frames: ArrayLike, attribution: ArrayLike) -> np.ndarray:
@@ -94,10 +104,9 @@ def draw_attribution(frames: Tensor, maps: Mapping[str, Tensor], stage: str = "l
         maps: for each stage its attribution map (T, H, W); what is not positive counts as zero.
         moment: the index of the frame.
     """
-    attribution = maps[stage].clamp(min=0)
-    fractions = (attribution.sum((1, 2)) / attribution.sum().clamp(min=1e-12)).tolist()
+    fractions = _by_frame(maps[stage])
     figure = new_figure(9.6, 3.2)
-    pair = frames[moment], overlay(frames, attribution)[moment]
+    pair = frames[moment], overlay(frames, maps[stage])[moment]
     for place, (picture, title) in enumerate(zip(pair, ("the frame", f"attribution by {stage}")), start=1):
         axes = figure.add_subplot(1, 3, place, title=title)
         draw_frame(axes, picture)
@@ -112,19 +121,65 @@ def draw_attribution(frames: Tensor, maps: Mapping[str, Tensor], stage: str = "l
     print(f"frame {moment}: {fractions[moment]:.0%} of the attribution by {stage}")
 
 
-def attribution_player(frames: Tensor, maps: Mapping[str, Tensor]) -> ipywidgets.VBox:
-    """`draw_attribution` with buttons for the stage, and a slider for the frame that can play.
+class AttributionExplorer(anywidget.AnyWidget):
+    """A clip under the attribution maps of several stages.
 
-    Returns:
-        The widget; `.children` are the buttons, the play button, the slider and the output.
+    `film` is a `mosaic` of `shape` (T, H, W); `under` has one of the clip under each stage's map, `fractions` each frame's.
     """
-    stage = ipywidgets.ToggleButtons(options=list(maps), value=list(maps)[-1])
-    play = ipywidgets.Play(0, 0, len(frames) - 1, interval=300)
-    slider = ipywidgets.IntSlider(0, 0, len(frames) - 1, description="frame")
-    ipywidgets.link((play, "value"), (slider, "value"))
-    controls = dict(stage=stage, moment=slider)
-    output = ipywidgets.interactive_output(lambda **chosen: draw_attribution(frames, maps, **chosen), controls)
-    return ipywidgets.VBox([stage, play, slider, output])
+
+    _esm, _css = front("attribution")
+    film, shape = traitlets.Bytes().tag(sync=True), traitlets.List().tag(sync=True)
+    under, fractions = traitlets.Dict().tag(sync=True), traitlets.Dict().tag(sync=True)
+    stage, moment = traitlets.Unicode().tag(sync=True), traitlets.Int(8).tag(sync=True)
+
+
+def attribution_explorer(frames: Tensor | None = None, maps: Mapping[str, Tensor] | None = None) -> AttributionExplorer:
+    """The explorer of notebook 11.
+
+    Args:
+        frames: uint8 (T, H, W, 3); without them the clip of the notebook, with the maps of this repository's network.
+        maps: for each stage its attribution map (T, H, W); what is not positive counts as zero.
+    """
+    if frames is None:
+        frames = torch.from_numpy(scene("sit down", 77, 22).frames.copy())
+        found = heat_maps(weights.load().network, normalize(frames), ACTIONS.index("sit down"))
+        maps = {
+            stage: F.interpolate(heat[None, None], frames.shape[:3], mode="trilinear")[0, 0]
+            for stage, heat in found.items()
+        }
+    return AttributionExplorer(
+        film=mosaic(frames),
+        shape=list(frames.shape[:3]),
+        under={stage: mosaic(overlay(frames, heat)) for stage, heat in maps.items()},
+        fractions={stage: [round(share, 4) for share in _by_frame(heat)] for stage, heat in maps.items()},
+        stage=list(maps)[-1],
+    )
+
+
+def heat_maps(network: nn.Module, clip: Tensor, label: int) -> dict[str, Tensor]:
+    """Grad-CAM of each stage for a label and a clip (3, T, H, W), each of its own shape (T', H', W'). Built in notebook 11."""
+    kept = {}
+
+    def keep(stage):
+        def hook(module, inputs, output):
+            kept[stage] = output  # and return nothing: what a hook returns replaces the output
+
+        return hook
+
+    hooks = [getattr(network, s).register_forward_hook(keep(s)) for s in STAGES]
+    x = clip[None].to(network.fc.weight.device).requires_grad_()  # if all is frozen
+    logits = network(x)  # the hooks fill `kept`
+    for hook in hooks:
+        hook.remove()
+    gradients = torch.autograd.grad(logits[0, label], list(kept.values()))
+    weights = [gradient.mean((2, 3, 4), keepdim=True) for gradient in gradients]  # (1, C, 1, 1, 1)
+    return {s: (w * kept[s]).sum(1)[0].detach().cpu() for s, w in zip(STAGES, weights)}
+
+
+def _by_frame(attribution: Tensor) -> list[float]:
+    """The fraction of an attribution map (T, H, W) in each frame; what is not positive counts as zero."""
+    positive = attribution.clamp(min=0)
+    return (positive.sum((1, 2)) / positive.sum().clamp(min=1e-12)).tolist()
 
 
 @exercise

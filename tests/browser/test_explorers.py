@@ -20,7 +20,9 @@ from helpers.explorers import front, mosaic, on_page
 from helpers.lessons import assemble_r2plus1d_18 as lesson_05
 from helpers.lessons import build_the_2plus1d_block as lesson_03
 from helpers.lessons.assemble_r2plus1d_18 import network_explorer
+from helpers.lessons.classify_a_clip import timeline_explorer
 from helpers.lessons.compare_3d_and_2plus1d import kernel_explorer
+from helpers.lessons.look_inside import attribution_explorer
 from helpers.lessons.meet_the_family import family_explorer
 from helpers.lessons.see_a_video_as_a_tensor import slice_explorer
 from helpers.networks import FAMILY, NETWORKS, video_resnet
@@ -255,11 +257,13 @@ def test_the_kernels_answer_at_once(page_with, name):
 
 
 def test_a_film_arrives_as_it_was_sent(engine):
-    frames = np.stack([np.full((16, 24, 3), (15 * t, 255 - 15 * t, 100), np.uint8) for t in range(11)])
-    script = """return it.fromMosaic(new Uint8Array(data.bytes), [11, 16, 24]).then((film) =>
-        [0, 7, 8, 10].map((t) => [film.pixel(t, 8, 12), film.pixel(t, 4, 6)]))"""
-    for t, two in zip((0, 7, 8, 10), engine("film", script, dict(bytes=list(mosaic(frames))))):
-        assert np.abs(np.array(two, dtype=int) - frames[t, 0, 0]).max() <= 8
+    frames = np.stack([np.full((16, 24, 3), (2 * t, 255 - 2 * t, 100), np.uint8) for t in range(111)])
+    script = """return it.fromMosaic(new Uint8Array(data.bytes), [data.count, 16, 24]).then((film) =>
+        data.at.map((t) => [film.pixel(t, 8, 12), film.pixel(t, 4, 6)]))"""
+    for count, at in ((11, (0, 7, 8, 10)), (111, (0, 10, 11, 110))):  # eight a row, eleven a row
+        said = engine("film", script, dict(bytes=list(mosaic(frames[:count])), count=count, at=at))
+        for t, two in zip(at, said):
+            assert np.abs(np.array(two, dtype=int) - frames[t, 0, 0]).max() <= 8
 
 
 def test_cuts_are_slices(engine):
@@ -472,3 +476,50 @@ def test_the_family_follows_the_hand(page_with):
     page.get_by_text("34").click()
     expect(page.locator("tbody tr").nth(4)).to_contain_text("512 × 3 × 7 × 7")
     assert seconds_to_answer(page, page.get_by_role("slider", name="rows, columns")) < 0.05
+
+
+def test_the_clip_of_a_moment_is_the_one_around_it(engine):
+    """At every frame of a video of 57, whose last clip begins out of step, and for one that is shorter than a clip."""
+    for starts, count in (([0, 8, 16, 24, 32, 40, 41], 57), ([0], 16)):
+        script = "return Array.from({ length: data.count }, (_, t) => it.clipAt(t, data.starts, 16))"
+        for moment, clip in enumerate(engine("timeline", script, dict(starts=starts, count=count))):
+            apart = [abs(start + 8 - (moment + 0.5)) for start in starts]
+            assert apart[clip] == min(apart)
+            assert starts[clip] <= moment < starts[clip] + 16
+
+
+def test_the_timeline_follows_the_hand(page_with):
+    explorer = timeline_explorer()
+    assert len(explorer.starts) == len(explorer.probs) == 22 and explorer.shape == [180, 112, 112]
+    page = page_with(explorer)
+    said = page.locator(".said")
+    for seconds, action in ((1.5, "wave"), (4.5, "jumping jacks"), (7.5, "cartwheel"), (10.5, "kick")):
+        page.evaluate(f"model.set('moment', {15 * seconds})")
+        expect(said).to_contain_text(f": {action}, ")
+        row = explorer.probs[min(range(22), key=lambda k: abs(explorer.starts[k] + 7.5 - 15 * seconds))]
+        assert explorer.labels[row.index(max(row))] == action
+    lanes = page.locator("canvas.drawing").bounding_box()
+    page.mouse.click(lanes["x"] + 110 + 0.125 * (lanes["width"] - 110), lanes["y"] + 10)  # at an eighth of the time
+    expect(said).to_contain_text(": wave, ")
+    page.get_by_role("button", name="play").click()
+    page.wait_for_function("model.get('moment') > 24")
+    page.get_by_role("button", name="pause").click()
+    time = page.get_by_role("slider", name="time")
+    time.evaluate("input => { input.step = 1 }")
+    assert seconds_to_answer(page, time) < 0.05
+
+
+def test_the_attribution_follows_the_hand(page_with):
+    explorer = attribution_explorer()
+    page = page_with(explorer)
+    said = page.locator(".said")
+    expect(said).to_have_text(f"frame 8: {100 * explorer.fractions['layer4'][8]:.0f} % of the attribution by layer4")
+    page.get_by_text("layer2").click()
+    page.get_by_role("slider", name="frame").press("Home")
+    expect(said).to_have_text(f"frame 0: {100 * explorer.fractions['layer2'][0]:.0f} % of the attribution by layer2")
+    for shares in explorer.fractions.values():
+        assert max(shares) == 0 or abs(sum(shares) - 1) < 0.002
+    bars = page.locator("canvas.bars").bounding_box()
+    page.mouse.click(bars["x"] + bars["width"] * 12.5 / 16, bars["y"] + 50)
+    expect(said).to_contain_text("frame 12:")
+    assert seconds_to_answer(page, page.get_by_role("slider", name="frame")) < 0.05

@@ -166,16 +166,9 @@ def pretrained():
     return weights.load("stickfigures")
 
 
-def test_the_player_shows_what_the_network_reads_and_predicts(pretrained, monkeypatch, capsys):
+def test_a_moment_shows_what_the_network_reads_and_predicts(pretrained, monkeypatch, capsys):
     shown = record(monkeypatch)
-    box = lesson.player(CLIP, pretrained, step=12)
-    play, slider, _ = box.children
-    assert (play.min, play.max, len(slider.options)) == (0, 4, 5) and len(box.rows) == 5
-    assert play.interval == 800  # twelve frames at 15 frames per second
-    for k in (0, 2, 4):
-        play.value = k  # as playing does
-        assert slider.index == k
-        start, probs = box.rows[k]
+    for start, probs in list(classify.predict_stream(CLIP, pretrained, step=12))[::2]:
         lesson.draw_moment(CLIP, pretrained, start, probs)
         figure, alt = shown[-1]
         expected = transforms.denormalize(transforms.preprocess(video.read_clip(CLIP, start)))[[0, 5, 10, 15]]
@@ -184,38 +177,37 @@ def test_the_player_shows_what_the_network_reads_and_predicts(pretrained, monkey
         assert f"{best} first" in alt and f"{start:.1f} s: {best}, {probs.max():.0%}\n" in capsys.readouterr().out
 
 
-def test_a_timeline_of_a_file_in_one_line(pretrained, monkeypatch, capsys):
-    shown = record(monkeypatch)
-    lesson.draw_timeline(CLIP, pretrained, step=12)
-    ((figure, alt),) = shown
-    above, below = figure.get_axes()
-    assert alt.endswith("a timeline of predictions: jumping jacks.")
-    frames = [video.read_clip(CLIP, 0.25 + k / 2, frames=1)[0] for k in range(8)]
-    assert np.array_equal([image.get_array() for image in above.images], frames)
-    assert [text.get_text() for text in below.texts] == ["jumping jacks"]
-    clips = [video.read_clip(CLIP, start) for start in (0, 0.8, 1.6, 2.4, 44 / 15)]
-    probability = classify.average_probs(pretrained, clips)[pretrained.labels.index("jumping jacks")]
-    out, err = capsys.readouterr()
-    assert out.split() == ["0.0", "to", "4.0", "s", f"{probability:.1%}", "jumping", "jacks"]
-    assert err == ""  # no progress bar where there is neither a notebook nor a terminal
+def test_the_timeline_has_the_predictions_of_every_clip(pretrained, capsys):
+    explorer = lesson.timeline_explorer(CLIP, pretrained, step=12)
+    rows = list(classify.predict_stream(CLIP, pretrained, step=12))
+    assert explorer.starts == [round(15 * start) for start, _ in rows] and explorer.shape == [60, 112, 112]
+    assert np.allclose(explorer.probs, torch.stack([probs for _, probs in rows]), atol=1e-4)
+    assert capsys.readouterr().err == ""  # no progress bar where there is neither a notebook nor a terminal
+
+
+def test_of_a_long_video_the_timeline_has_two_minutes(pretrained, monkeypatch):
+    clips = [(float(start), torch.zeros(16, 8, 8, 3, dtype=torch.uint8)) for start in range(0, 300, 40)]
+    monkeypatch.setattr(lesson.video, "stream_clips", lambda *_: iter(clips))
+    monkeypatch.setattr(lesson.classify, "predict_clips", lambda _, given: (torch.ones(10) / 10 for _ in given))
+    assert lesson.timeline_explorer(CLIP, pretrained).starts == [0, 600, 1200, 1800]
 
 
 @pytest.mark.slow
 def test_in_a_notebook_the_progress_bar_is_a_widget_that_goes_away():
     """In a kernel of its own, as under nbval: nothing on stderr, and the bar is hidden at the end."""
     source = f"""\
-from types import SimpleNamespace
+import torch
 from helpers.lessons import classify_a_clip as lesson
 
-lesson.classify.predict_stream = lambda *_: iter([(0.0, None), (1.0, None)])
-pretrained = SimpleNamespace(fps=15, frames=16)
-rows, seconds = lesson._classify_stream({str(CLIP)!r}, pretrained, step=8)  # seven clips are expected, two come
-print(len(rows), seconds)
+lesson.classify.predict_clips = lambda _, clips: (torch.ones(10) / 10 for _ in clips)
+clips = [(0.0, torch.zeros(16, 8, 8, 3, dtype=torch.uint8))] * 2
+lesson.video.stream_clips = lambda *_: iter(clips)  # seven clips are expected, two come
+print(len(lesson.timeline_explorer({str(CLIP)!r}).starts))
 """
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     NotebookClient(notebook, timeout=120, store_widget_state=True, resources={"metadata": {"path": ROOT}}).execute()
     outputs = notebook.cells[0].outputs
-    assert [output["text"] for output in outputs if output.output_type == "stream"] == ["2 4.0\n"]
+    assert [output["text"] for output in outputs if output.output_type == "stream"] == ["2\n"]
     (bar,) = (output.data for output in outputs if output.output_type == "display_data")
     state = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"].state
     box = state[bar["application/vnd.jupyter.widget-view+json"]["model_id"]].state
