@@ -6,6 +6,7 @@
 import base64
 import hashlib
 import importlib
+import io
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import anywidget
 from docutils import nodes
+from PIL import Image
 
 from helpers.explorers import on_page
 
@@ -82,6 +84,7 @@ IT_MOVES = (
 )
 
 alts = {}  # of the pictures in the notebooks, by the names under which MyST-NB stores these
+strips = {}  # of the pictures that move, by the same names: some of their frames side by side, which do not
 explorers = {}  # by page: for each cell with a widget what the page needs to run it, or None
 
 
@@ -98,8 +101,26 @@ def read(app, name, source):
     for cell in cells:
         for output in cell.get("outputs", []):
             if picture := output.get("data", {}).get("image/png"):
-                digest = hashlib.sha256(base64.b64decode("".join(picture))).hexdigest()
-                alts[f"{digest}.png"] = output["metadata"]["image/png"]["alt"]
+                content = base64.b64decode("".join(picture))
+                name = f"{hashlib.sha256(content).hexdigest()}.png"
+                alts[name] = output["metadata"]["image/png"]["alt"]
+                if b"acTL" in content[:200]:  # an animated PNG says so at its beginning
+                    strips[name] = strip(content)
+
+
+def strip(content, count=6):
+    """Some frames of an animated picture as one picture, for readers who asked for less motion."""
+    with Image.open(io.BytesIO(content)) as film:
+        frames = []
+        for k in range(count):
+            film.seek(k * (film.n_frames - 1) // (count - 1))
+            frames.append(film.convert("RGB"))
+    whole = Image.new("RGB", (count * (frames[0].width + 4) - 4, frames[0].height), "white")
+    for k, frame in enumerate(frames):
+        whole.paste(frame, (k * (frame.width + 4), 0))
+    with io.BytesIO() as file:
+        whole.save(file, "png")
+        return file.getvalue()
 
 
 def explorer(source):
@@ -117,6 +138,8 @@ def describe(app, tree):
     for image in tree.findall(nodes.image):
         if sentence := alts.get(Path(image["uri"]).name):
             image["alt"] = sentence
+        if Path(image["uri"]).name in strips:
+            image["classes"].append("moves")
     for cell in tree.findall(nodes.container):
         if "tag_widget" in cell["classes"]:
             if data := next(waiting):
@@ -126,13 +149,17 @@ def describe(app, tree):
             cell += nodes.paragraph("", IT_MOVES if data else HOW_TO_MOVE, classes=["how-it-moves"])
 
 
-def give_it_an_index(app, error):
-    """Whoever asks for the folder wants the first page."""
+def finish(app, error):
+    """Whoever asks for the folder wants the first page; whoever asks for less motion gets pictures that stand still."""
     if error is None:
         shutil.copyfile(Path(app.outdir, f"{root_doc}.html"), Path(app.outdir, "index.html"))
+        folder = Path(app.outdir, "_static", "strips")
+        folder.mkdir(exist_ok=True)
+        for name, content in strips.items():
+            (folder / name).write_bytes(content)
 
 
 def setup(app):
     app.connect("source-read", read)
     app.connect("doctree-read", describe)
-    app.connect("build-finished", give_it_an_index)
+    app.connect("build-finished", finish)

@@ -26,4 +26,13 @@ async function run(place) {
   explorer.default.render({ model: (place.model = modelOf(model)), el: place });
 }
 
-document.addEventListener("DOMContentLoaded", () => document.querySelectorAll(".runs-here").forEach(run));
+/** For readers who asked for less motion, some frames of a moving picture side by side in its place. */
+function standStill(image) {
+  const root = document.documentElement.dataset.content_root;
+  image.src = `${root}_static/strips/${image.src.split("/").pop()}`;
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) document.querySelectorAll("img.moves").forEach(standStill);
+  document.querySelectorAll(".runs-here").forEach(run);
+});

@@ -11,16 +11,17 @@ from functools import partial
 import matplotlib
 import numpy as np
 from IPython.display import display
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from numpy.typing import ArrayLike
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 __all__ = (
     "ANSWER FULL_SHAPES INK PALE PARTS SHADES SPACE STYLE TIME bars curves draw_arrow draw_frame draw_kind draw_network "
-    "draw_predictions film_strip matrix new_figure predictions_beside_frames scatter show style"
+    "draw_predictions film_strip matrix new_figure play predictions_beside_frames scatter show style"
 ).split()
 
 Texts = Sequence[str]
@@ -53,6 +54,47 @@ def show(figure: Figure, alt: str) -> None:
         few.save(small, format="png", optimize=True)
         data = base64.b64encode(small.getvalue()).decode()
     display({"image/png": data, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def play(films: ArrayLike | Mapping[str, ArrayLike], alt: str, fps: float = 15.0, width: int = 224) -> None:
+    """Display a clip that moves, or several side by side with a name above each, as an animated PNG that begins again.
+
+    The colors are reduced, from 128 to 8, until the picture has at most 150 kB; ValueError if that is not enough, or if `alt`
+    does not say what it shows.
+
+    Args:
+        films: uint8 (T, H, W, 3), or such by name, all of as many frames of one size.
+        fps: frames a second.
+        width: of a clip, in pixels; a multiple of its own looks best.
+    """
+    if not alt.strip():
+        raise ValueError("describe in a sentence what the clip shows")
+    films = films if isinstance(films, Mapping) else {"": films}
+    frames = [_side_by_side(films, t, width) for t in range(len(next(iter(films.values()))))]
+    some = Image.fromarray(np.concatenate([np.asarray(frame) for frame in frames[:: -(-len(frames) // 16)]]))
+    for colors in (128, 64, 32, 16, 8):
+        palette = some.quantize(colors, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+        with io.BytesIO() as file:
+            few[0].save(file, "png", save_all=True, append_images=few[1:], duration=1000 / fps, loop=0, optimize=True)
+            if len(data := file.getvalue()) <= 150_000:
+                data = base64.b64encode(data).decode()
+                return display({"image/png": data, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
+    raise ValueError(f"{len(data):,} bytes in 8 colors are more than 150,000: take fewer or smaller frames")
+
+
+def _side_by_side(films, t, width):
+    """Frame t of each film, with its name above, in one picture."""
+    longest = max(map(len, films))
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), min(14, 1.7 * width / max(1, longest)))
+    pictures = [Image.fromarray(np.asarray(film[t])) for film in films.values()]
+    height = round(width * pictures[0].height / pictures[0].width)
+    top, gap = (22 if any(films) else 0), 8
+    whole = Image.new("RGB", (len(pictures) * (width + gap) - gap, top + height), "white")
+    for k, (name, picture) in enumerate(zip(films, pictures)):
+        whole.paste(picture.resize((width, height), Image.Resampling.NEAREST), (k * (width + gap), top))
+        ImageDraw.Draw(whole).text((k * (width + gap), 2), name, fill=INK, font=font)
+    return whole
 
 
 @style()

@@ -95,6 +95,31 @@ def test_a_stored_picture_is_small_and_keeps_the_colors_of_the_series(frames, to
     assert np.abs(small - large).mean() < 6  # the others are near
 
 
+def test_a_clip_plays_at_its_speed_in_its_colors_and_again(stored):
+    """Ten flat frames: each comes back, in order, after a fifteenth of a second; names stand above two side by side."""
+    film = np.stack([np.full((28, 40, 3), (20 * t, 0, 200 - 20 * t), np.uint8) for t in range(10)])
+    plots.play({"there": film, "and back": film[::-1]}, alt="Two clips of one colour each.", width=80)
+    ((data, metadata),) = stored
+    assert data["text/plain"] == metadata["image/png"]["alt"] == "Two clips of one colour each."
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert (picture.n_frames, picture.info["loop"], picture.size) == (10, 0, (168, 22 + 56))
+    for t in range(10):
+        picture.seek(t)
+        assert abs(picture.info["duration"] - 1000 / 15) < 1
+        shown = np.asarray(picture.convert("RGB")).astype(int)
+        assert np.abs(shown[24:, :78] - film[t, 0, 0]).max() < 16 and np.abs(shown[24:, 90:] - film[9 - t, 0, 0]).max() < 16
+        assert shown[:20, :80].min() < 100 and shown[24:, 82:86].min() > 240  # a name, and the gap
+
+
+def test_a_clip_that_is_too_large_or_unnamed_is_refused(stored):
+    with pytest.raises(ValueError, match="more than 150,000: take fewer or smaller frames"):
+        plots.play(noise(100, 112, 112), alt="Noise.")
+    with pytest.raises(ValueError, match="describe in a sentence"):
+        plots.play(noise(2), alt=" ")
+    plots.play(noise(16, 112, 112), alt="Noise.")  # a clip in full noise fits
+    assert len(base64.b64decode(stored[0][0]["image/png"])) <= 150_000
+
+
 @pytest.mark.parametrize("count, columns, grid", [(16, 8, (2, 8)), (5, 8, (1, 5)), (9, 4, (3, 4))])
 def test_film_strip_shows_every_frame_in_order(count, columns, grid):
     frames = noise(count)
