@@ -85,13 +85,14 @@ IT_MOVES = (
 
 alts = {}  # of the pictures in the notebooks, by the names under which MyST-NB stores these
 strips = {}  # of the pictures that move, by the same names: some of their frames side by side, which do not
-explorers = {}  # by page: for each cell with a widget what the page needs to run it, or None
+explorers = {}  # by page: for each place with an explorer what the page needs to run it, or None
 
 
 def read(app, name, source):
     """Add the table of contents to the first page, and note what the pictures of a notebook show."""
     if name == root_doc:
         source[0] += CONTENTS
+        explorers[name] = [explorer("from helpers.lessons.compare_3d_and_2plus1d import kernel_explorer")]
     if not name.startswith("notebooks/"):
         return
     cells = json.loads(source[0])["cells"]
@@ -104,7 +105,7 @@ def read(app, name, source):
                 content = base64.b64decode("".join(picture))
                 name = f"{hashlib.sha256(content).hexdigest()}.png"
                 alts[name] = output["metadata"]["image/png"]["alt"]
-                if b"acTL" in content[:200]:  # an animated PNG says so at its beginning
+                if b"acTL" in content[:1200]:  # an animated PNG says so near its beginning
                     strips[name] = strip(content)
 
 
@@ -132,9 +133,17 @@ def explorer(source):
     return on_page(factory()).replace("</", "<\\/")
 
 
+def running(data):
+    """The place of an explorer on a page."""
+    return nodes.raw("", f'<div class="runs-here"><script type="application/json">{data}</script></div>', format="html")
+
+
 def describe(app, tree):
     """Give pictures their sentences; run the explorer of a cell below it, or say how to make it move."""
     waiting = iter(explorers.get(app.env.docname, ()))
+    if app.env.docname == root_doc:
+        _, sentences, *_ = next(tree.findall(nodes.section)).children
+        sentences.parent.insert(sentences.parent.index(sentences) + 1, running(next(waiting)))
     for image in tree.findall(nodes.image):
         if sentence := alts.get(Path(image["uri"]).name):
             image["alt"] = sentence

@@ -1,6 +1,6 @@
 """The figures, explorers and exercise checks of notebook 05."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import anywidget
 import numpy as np
@@ -123,20 +123,25 @@ def draw_stage(pretrained: Pretrained, frames: Tensor, stage: str = "layer1") ->
     print(f"zero: {(values == 0).float().mean():.0%} of its values")
 
 
-def stage_outputs(network: nn.Module, clip: Tensor) -> dict[str, Tensor]:
-    """The output of each of `plots.PARTS` for one clip (3, T, H, W), without the batch axis, on the CPU.
+def stage_outputs(network: nn.Module, clip: Tensor, names: Iterable[str] = plots.PARTS) -> dict[str, Tensor]:
+    """The clip (3, T, H, W), and what some modules of a network give for it, by name, without the batch axis, on the CPU.
 
     The network stays on its device.
     """
-    outputs = {"clip": clip.cpu()}
-    x = clip[None].to(next(network.parameters()).device)
-    with torch.inference_mode():
-        for name in ("stem", "layer1", "layer2", "layer3", "layer4"):
-            x = getattr(network, name)(x)
-            outputs[name] = x[0].cpu()
-        x = network.avgpool(x).flatten()
-        outputs |= {"avgpool": x.cpu(), "fc": network.fc(x).cpu()}
-    return outputs
+    outputs, wanted = {"clip": clip.cpu()}, set(names)
+
+    def keep(name):
+        return lambda module, inputs, output: outputs.update({name: output[0].cpu().clone()})
+
+    modules = [(name, module) for name, module in network.named_modules() if name in wanted]
+    hooks = [module.register_forward_hook(keep(name)) for name, module in modules]
+    try:
+        with torch.inference_mode():
+            network(clip[None].to(next(network.parameters()).device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: output.flatten() if name == "avgpool" else output for name, output in outputs.items()}
 
 
 def _most_active(maps: Tensor, seconds: float, count: int = 24) -> tuple[Tensor, list[str], list[str]]:
@@ -185,35 +190,18 @@ def network_explorer(pretrained: Pretrained | None = None, frames: Tensor | None
     if frames is None:
         frames = video.read_clip(weights.ASSETS / "jumping_jacks.mp4")
     clip = pretrained.preprocess(frames)
-    outputs = stage_outputs(pretrained.network, clip)
+    relus = [name for name, module in pretrained.network.named_modules() if isinstance(module, nn.ReLU)]
+    outputs = stage_outputs(pretrained.network, clip, [*relus, "avgpool", "fc"])
     probabilities = outputs["fc"].softmax(0)
     best = probabilities.argsort(descending=True)[:5].tolist()
     return NetworkExplorer(
         inside=pretrained.network.fc.in_features // 8,
         film=mosaic(denormalize(clip)),
         shape=list(clip.shape[1:]),
-        maps={name: _as_film(maps) for name, maps in _relu_outputs(pretrained.network, clip).items()},
+        maps={name: _as_film(outputs[name]) for name in relus},
         pooled=[round(n, 4) for n in outputs["avgpool"].tolist()],
         predictions=[(pretrained.labels[k], round(float(probabilities[k]), 4)) for k in best],
     )
-
-
-def _relu_outputs(network: nn.Module, clip: Tensor) -> dict[str, Tensor]:
-    """What each ReLU of a network gives for one clip (3, T, H, W), by its name; (C, T, H, W)."""
-    outputs = {}
-    relus = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.ReLU)]
-
-    def keep(name):
-        return lambda module, inputs, output: outputs.update({name: output[0].cpu().clone()})
-
-    hooks = [module.register_forward_hook(keep(name)) for name, module in relus]
-    try:
-        with torch.inference_mode():
-            network(clip[None].to(next(network.parameters()).device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return outputs
 
 
 def _as_film(maps: Tensor, count: int = 3) -> dict:

@@ -13,7 +13,6 @@ import traitlets
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from helpers import classify, plots, video, weights
@@ -30,7 +29,6 @@ __all__ = [
     "check_choose_threshold",
     "check_protocol_starts",
     "check_vote",
-    "draw_moment",
     "four_things",
     "probs_by_clip_figure",
     "reliability_figure",
@@ -150,16 +148,6 @@ def upload_button(function: Callable[[Path], None]) -> ipywidgets.VBox:
     return box
 
 
-def draw_moment(path: str | PathLike, pretrained: Pretrained, start: float, probs: Tensor) -> None:
-    """Show what the network reads of a video from `start` (seconds) on, and its five best predictions."""
-    clip = pretrained.preprocess(video.read_clip(path, start, pretrained.frames, pretrained.fps))
-    predictions = classify.top_k(probs, pretrained.labels)
-    label, probability = predictions[0]
-    figure = plots.predictions_beside_frames(denormalize(clip), predictions)
-    plots.show(figure, f"Four frames of the clip, and bars for the five best predictions, {label} first.")
-    print(f"{start:.1f} s: {label}, {probability:.0%}")
-
-
 def four_things(path: str | PathLike) -> np.ndarray:
     """Write a film of twelve seconds to a path: somebody waves, somebody does jumping jacks, a cartwheel, a kick; its frames."""
     parts = [("wave", 3), ("jumping jacks", 8), ("cartwheel", 2), ("kick", 9)]
@@ -186,17 +174,12 @@ class TimelineExplorer(anywidget.AnyWidget):
 def timeline_explorer(
     path: str | PathLike | None = None, pretrained: Pretrained | None = None, step: int = 8
 ) -> TimelineExplorer:
-    """Classify the first two minutes of a video, with a progress bar, and play it with its predictions.
-
-    The network is left on the device of `classify.get_device`.
+    """Classify two minutes of a video, with a progress bar, and play them with the predictions; VideoError if it cannot be read.
 
     Args:
         path: without one the film of `four_things`.
-        pretrained: weights with labels; without them those of this repository.
+        pretrained: weights with labels, without them those of this repository; left on the device of `classify.get_device`.
         step: a clip begins every so many frames.
-
-    Raises:
-        VideoError: the file cannot be read.
     """
     if path is None:
         with tempfile.TemporaryDirectory() as folder:
@@ -214,14 +197,12 @@ def timeline_explorer(
             seen.append(denormalize(pretrained.preprocess(clip)))
             yield clip
 
-    total = int(min(120, video.probe(path).seconds) * pretrained.fps / step)
     # Without a notebook the bar appears only on a terminal (disable=None). It goes away at the end (leave=False).
-    with tqdm(desc="classifying", total=total, unit=" clips", leave=False, disable=None) as bar:
+    with tqdm(desc="classifying", unit=" clips", leave=False, disable=None) as bar:
         probs = []
         for row in classify.predict_clips(pretrained, clips()):
             probs.append([round(p, 4) for p in row.tolist()])
             bar.update()
-        bar.total = bar.n  # `total` was an estimate; a bar that has not reached it would stay
     film = torch.zeros(starts[-1] + pretrained.frames, *seen[0].shape[1:], dtype=torch.uint8)
     for start, frames in zip(starts, seen):
         film[start : start + len(frames)] = frames

@@ -58,7 +58,10 @@ def open_page(chromium, site, request):
         page.on(
             "console", lambda message: message.type in ("error", "warning") and page.complaints.append(message.text)
         )
-        page.on("request", lambda asked: asked.url.startswith((site, "data:")) or page.complaints.append(asked.url))
+        page.on(
+            "request",
+            lambda asked: asked.url.startswith((site, "data:", f"blob:{site}")) or page.complaints.append(asked.url),
+        )
         page.on("response", lambda got: got.status < 400 or page.complaints.append(f"{got.status} {got.url}"))
         page.goto(site + name, wait_until="load")
         page.wait_for_function("window.MathJax === undefined || window.MathJax.startup.promise")
@@ -113,6 +116,8 @@ def test_a_page_is_whole_and_everybody_can_read_it(name, open_page):
         page.emulate_media(color_scheme=scheme)
         expect(page.locator("html")).to_have_attribute("data-theme", scheme)
         check_access(page)
+    wide = "pres => pres.filter(pre => pre.scrollWidth > pre.clientWidth + 1).map(pre => pre.innerText)"
+    assert page.locator("div.cell_input pre").evaluate_all(wide) == []  # code is read without scrolling
     page.set_viewport_size({"width": 390, "height": 844})  # a telephone
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("h1:visible").count() == 1
@@ -137,8 +142,61 @@ def check_that_nothing_is_missing(page, cells):
     formulas = re.findall(r"\$\$.+?\$\$|\$[^$\n]+\$", text, re.DOTALL)
     assert page.locator("main mjx-container mjx-math").count() == len(formulas)
     assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
-    moving = [cell for cell in code if "widget" in cell.metadata.get("tags", [])]
-    assert page.get_by_text("make lab opens the notebook in JupyterLab").count() == len(moving)
+    moving = [cell.source for cell in code if "widget" in cell.metadata.get("tags", [])]
+    assert page.locator(".how-it-moves").count() == len(moving)
+    expect(page.locator(".runs-here .explorer")).to_have_count(sum("_explorer(" in source for source in moving))
+
+
+WITH_EXPLORER = [
+    "index.html",
+    *(name for name in NAMES if "_explorer(" in (ROOT / name).with_suffix(".ipynb").read_text(encoding="utf-8")),
+]
+
+
+@pytest.mark.parametrize("name", WITH_EXPLORER)
+def test_explorers_run_on_the_page(name, open_page):
+    """A slider is moved by a key, and the pointer clicks and drags on a picture: each time something else stands there."""
+    page = open_page(name)
+    explorer = page.locator(".explorer")
+    show = """it => [it.innerText, ...[...it.querySelectorAll("canvas")].map(canvas => canvas.toDataURL()),
+                     ...[...it.querySelectorAll("[aria-pressed]")].map(button => button.ariaPressed)].join()"""
+    explorer.scroll_into_view_if_needed()
+    explorer.locator("canvas, table").first.wait_for()
+    page.wait_for_timeout(500)  # pictures arrive
+    before = explorer.evaluate(show)
+    first = explorer.get_by_role("slider").first
+    first.press("ArrowLeft" if first.input_value() == first.get_attribute("max") else "ArrowRight")
+    page.wait_for_function(f"before => ({show})(document.querySelector('.explorer')) !== before", arg=before)
+    if explorer.locator("canvas.scene").count():
+        before, box = explorer.evaluate(show), explorer.locator("canvas.scene").bounding_box()
+        page.mouse.move(box["x"] + 100, box["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 160, box["y"] + 80, steps=4)
+        page.mouse.up()
+        page.wait_for_function(f"before => ({show})(document.querySelector('.explorer')) !== before", arg=before)
+    assert page.complaints == []
+
+
+def test_explorers_run_from_a_folder(book, chromium, request):
+    """Somebody who has built the site opens its file, without a server."""
+    with browser_page(chromium, request, width=1280, height=1000) as page:
+        page.goto((book / "index.html").as_uri())
+        page.get_by_label("t, frames").press("ArrowRight")
+        expect(page.locator(".explorer .said").first).to_contain_text("With M = 205, the paper's")
+
+
+def test_whoever_asks_for_less_motion_sees_frames_side_by_side(book, chromium, request):
+    name = "notebooks/01_see_a_video_as_a_tensor.html"
+    sizes = {}
+    for motion in ("no-preference", "reduce"):
+        with browser_page(chromium, request, width=1280, height=1000, reduced_motion=motion) as page:
+            page.goto((book / name).as_uri())
+            films = page.locator("img.moves")
+            assert films.count() == 3
+            sizes[motion] = films.evaluate_all(
+                "images => Promise.all(images.map(async (i) => (await i.decode(), i.naturalWidth)))"
+            )
+    assert all(still == 6 * (width + 4) - 4 for width, still in zip(sizes["no-preference"], sizes["reduce"]))
 
 
 def check_access(page):

@@ -107,7 +107,10 @@ def test_a_clip_plays_at_its_speed_in_its_colors_and_again(stored):
         picture.seek(t)
         assert abs(picture.info["duration"] - 1000 / 15) < 1
         shown = np.asarray(picture.convert("RGB")).astype(int)
-        assert np.abs(shown[24:, :78] - film[t, 0, 0]).max() < 16 and np.abs(shown[24:, 90:] - film[9 - t, 0, 0]).max() < 16
+        assert (
+            np.abs(shown[24:, :78] - film[t, 0, 0]).max() < 16
+            and np.abs(shown[24:, 90:] - film[9 - t, 0, 0]).max() < 16
+        )
         assert shown[:20, :80].min() < 100 and shown[24:, 82:86].min() > 240  # a name, and the gap
 
 

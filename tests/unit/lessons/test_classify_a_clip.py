@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from lesson_tests import assert_readable, exercise_tests, noise, pictures, record
+from lesson_tests import assert_readable, exercise_tests, noise
 from nbclient import NotebookClient
 
-from helpers import classify, transforms, video, weights
+from helpers import classify, video, weights
 from helpers.intervals import wilson_interval
 from helpers.lessons import classify_a_clip as lesson
 
@@ -164,17 +164,6 @@ def test_the_button_tells_the_limit_that_the_makefile_sets():
 @pytest.fixture(scope="module")
 def pretrained():
     return weights.load("stickfigures")
-
-
-def test_a_moment_shows_what_the_network_reads_and_predicts(pretrained, monkeypatch, capsys):
-    shown = record(monkeypatch)
-    for start, probs in list(classify.predict_stream(CLIP, pretrained, step=12))[::2]:
-        lesson.draw_moment(CLIP, pretrained, start, probs)
-        figure, alt = shown[-1]
-        expected = transforms.denormalize(transforms.preprocess(video.read_clip(CLIP, start)))[[0, 5, 10, 15]]
-        assert np.array_equal(pictures(figure), expected)
-        best = pretrained.labels[probs.argmax()]
-        assert f"{best} first" in alt and f"{start:.1f} s: {best}, {probs.max():.0%}\n" in capsys.readouterr().out
 
 
 def test_the_timeline_has_the_predictions_of_every_clip(pretrained, capsys):
