@@ -100,7 +100,7 @@ function drawLanes(canvas, { moment, clip, chosen, count, fps, starts, probs, la
     context.globalAlpha = 1;
   });
   context.fillStyle = ink.ink;
-  const every = Math.max(1, Math.ceil(count / fps / 12));
+  const every = Math.max(1, Math.ceil((45 * count) / fps / (width - left))); // seconds between two that are written
   for (let second = 0; second * fps < count; second += every) context.fillText(`${second} s`, x(second * fps), high * chosen.length + 18);
   context.strokeStyle = ink.time;
   context.lineWidth = 1.5;
