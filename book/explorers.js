@@ -33,6 +33,7 @@ function standStill(image) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
-  if (matchMedia("(prefers-reduced-motion: reduce)").matches) document.querySelectorAll("img.moves").forEach(standStill);
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches)
+    document.querySelectorAll("img.moves").forEach(standStill);
   document.querySelectorAll(".runs-here").forEach(run);
 });

@@ -208,7 +208,7 @@ def curves(panels: Sequence[Mapping]) -> Figure:
         like = figure.get_axes()[panel["like"]] if "like" in panel else None
         axes = figure.add_subplot(1, len(panels), number, sharey=like, title=panel["title"], ylabel=panel["ylabel"])
         for name, (x, y, look) in panel["lines"].items():
-            axes.plot(x, y, label=name, lw=1.8, **look)
+            axes.plot(x, y, label=name, **dict(lw=1.8) | look)
         axes.set_xlabel(panel["xlabel"], color=panel.get("xcolor", INK))
         if panel.get("log"):
             axes.set_yscale("log")

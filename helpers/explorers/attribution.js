@@ -16,11 +16,14 @@ function render({ model, el }) {
   });
   let clock = 0; // how much of the next frame's time has passed, of an eighth of a second
   root.append(
-    choice(model, "stage", { label: "attribution by", options: Object.keys(model.get("under")).map((name) => [name, name]) }),
+    choice(model, "stage", {
+      label: "attribution by",
+      options: Object.keys(model.get("under")).map((name) => [name, name]),
+    }),
     slider(model, "moment", { label: "frame", min: 0, max: count - 1, kind: "time" }),
     make("div", { class: "beside" }, run),
     make("div", { class: "beside top" }, plain, under, bars),
-    said
+    said,
   );
 
   const draw = () => {
@@ -32,14 +35,20 @@ function render({ model, el }) {
     said.textContent = `frame ${moment}: ${Math.round(100 * shares[moment])} % of the attribution by ${stage}`;
     plain.setAttribute("aria-label", `Frame ${moment}.`);
     under.setAttribute("aria-label", `Frame ${moment} under the attribution map of ${stage}.`);
-    bars.setAttribute("aria-label", `Each frame's share of the attribution; frame ${shares.indexOf(Math.max(...shares))} has most.`);
+    bars.setAttribute(
+      "aria-label",
+      `Each frame's share of the attribution; frame ${shares.indexOf(Math.max(...shares))} has most.`,
+    );
   };
   const redraw = oncePerFrame(draw);
   const theme = colours(root, redraw);
   ["stage", "moment"].forEach((name) => model.on(`change:${name}`, redraw));
-  bars.addEventListener("pointerdown", (event) => change(model, { moment: Math.min(count - 1, Math.floor((event.offsetX / bars.clientWidth) * count)) }));
+  bars.addEventListener("pointerdown", (event) =>
+    change(model, { moment: Math.min(count - 1, Math.floor((event.offsetX / bars.clientWidth) * count)) }),
+  );
   const sent = { plain: model.get("film"), ...model.get("under") };
-  for (const [name, bytes] of Object.entries(sent)) fromMosaic(bytes, model.get("shape")).then((film) => ((films[name] = film), redraw()));
+  for (const [name, bytes] of Object.entries(sent))
+    fromMosaic(bytes, model.get("shape")).then((film) => ((films[name] = film), redraw()));
   draw();
   return () => (theme.stop(), ["stage", "moment"].forEach((name) => model.off(`change:${name}`, redraw)));
 }
@@ -48,7 +57,13 @@ function drawFrame(canvas, film, t) {
   const [, H, W] = film.shape;
   canvas.style.width = "200px";
   const context = sized(canvas, 200, (200 * H) / W);
-  context.drawImage(picture(H, W, (row, column) => film.pixel(t, row, column)), 0, 0, 200, (200 * H) / W);
+  context.drawImage(
+    picture(H, W, (row, column) => film.pixel(t, row, column)),
+    0,
+    0,
+    200,
+    (200 * H) / W,
+  );
 }
 
 /** Each frame's share of the attribution as a bar. */

@@ -2,10 +2,12 @@
 
 export const outputSize = (n, kernel, stride, padding) => Math.floor((n + 2 * padding - kernel) / stride) + 1;
 /** The intermediate channels of a (2+1)D convolution in the paper. */
-export const midplanes = (inplanes, planes, t, d) => Math.floor((t * d * d * inplanes * planes) / (d * d * inplanes + t * planes));
+export const midplanes = (inplanes, planes, t, d) =>
+  Math.floor((t * d * d * inplanes * planes) / (d * d * inplanes + t * planes));
 export const commas = (n) => Math.round(n).toLocaleString("en-US");
 export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
-export const millions = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} G` : n >= 1e6 ? `${(n / 1e6).toFixed(1)} M` : commas(n));
+export const millions = (n) =>
+  n >= 1e9 ? `${(n / 1e9).toFixed(2)} G` : n >= 1e6 ? `${(n / 1e6).toFixed(1)} M` : commas(n);
 export const by = (shape) => shape.join(" × ");
 
 /** A DOM element: `make("p", { class: "note" }, "text", child)`. */
@@ -44,7 +46,10 @@ export function colours(element, redraw) {
   const read = () => {
     const style = getComputedStyle(element);
     return Object.fromEntries(
-      ["space", "time", "answer", "ink", "pale", "ground"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()])
+      ["space", "time", "answer", "ink", "pale", "ground"].map((name) => [
+        name,
+        style.getPropertyValue(`--${name}`).trim(),
+      ]),
     );
   };
   return { read, stop };
@@ -207,9 +212,12 @@ export function cover(context, face, place, image) {
   context.save();
   context.imageSmoothingEnabled = false;
   context.setTransform(
-    (ratio * (b[0] - o[0])) / image.width, (ratio * (b[1] - o[1])) / image.width,
-    (ratio * (a[0] - o[0])) / image.height, (ratio * (a[1] - o[1])) / image.height,
-    ratio * o[0], ratio * o[1]
+    (ratio * (b[0] - o[0])) / image.width,
+    (ratio * (b[1] - o[1])) / image.width,
+    (ratio * (a[0] - o[0])) / image.height,
+    (ratio * (a[1] - o[1])) / image.height,
+    ratio * o[0],
+    ratio * o[1],
   );
   context.drawImage(image, 0, 0);
   context.restore();
@@ -226,7 +234,8 @@ export function drawRoom(context, project, centre, cell, shape, pictures, ink) {
   };
   const all = faces([0, 0, 0], shape);
   const far = all.filter((face) => !facesReader(face, project));
-  for (const face of far) (cover(context, face, place, pictures[face.axis]), paint(context, face, place, { line: ink.pale }));
+  for (const face of far)
+    (cover(context, face, place, pictures[face.axis]), paint(context, face, place, { line: ink.pale }));
   for (const face of all) if (!far.includes(face)) paint(context, face, place, { line: ink.ink, width: 0.6 });
   const [t, y, x] = far.map((face) => face.end * shape[face.axis]); // the corner farthest away
   const middle = place(shape.map((n) => n / 2));
@@ -254,7 +263,10 @@ export function onWall({ axis, end }, low, size, shape) {
 export function turnable(canvas, model) {
   const within = (value, low, high) => Math.min(high, Math.max(low, value));
   const turn = (yaw, pitch) =>
-    change(model, { yaw: within(model.get("yaw") + yaw, -1.3, 1.3), pitch: within(model.get("pitch") + pitch, -1.2, 1.2) });
+    change(model, {
+      yaw: within(model.get("yaw") + yaw, -1.3, 1.3),
+      pitch: within(model.get("pitch") + pitch, -1.2, 1.2),
+    });
   canvas.tabIndex = 0;
   canvas.addEventListener("pointerdown", (event) => canvas.setPointerCapture(event.pointerId));
   canvas.addEventListener("pointermove", (event) => {

@@ -1,116 +1,45 @@
 // Notebook 02: the kernels of a 3D and of a (2+1)D convolution inside a clip, what they cost, and what they compute.
 
 import {
-  begin, by, change, choice, colours, commas, cuts, drawRoom, faces, facesReader, make, midplanes, oncePerFrame, onWall, outputSize, paint,
-  picture, player, projection, sized, slider, turnable,
+  begin,
+  by,
+  change,
+  choice,
+  colours,
+  commas,
+  cuts,
+  drawRoom,
+  faces,
+  facesReader,
+  make,
+  midplanes,
+  oncePerFrame,
+  onWall,
+  paint,
+  picture,
+  player,
+  projection,
+  sized,
+  slider,
+  turnable,
 } from "./common.js";
+import { CLIP, convolution, costs, position, rank, shrunk, weights } from "./convolution.js";
 
-const CLIP = [16, 56, 56]; // frames, rows, columns that the model's bytes hold
 const FILTERS = [
-  ["edge", "edge"], ["moving edge", "moving edge"], ["blur", "blur over time"], ["difference", "difference over time"],
+  ["edge", "edge"],
+  ["moving edge", "moving edge"],
+  ["blur", "blur over time"],
+  ["difference", "difference over time"],
   ["own", "your own numbers"],
 ];
 const MOST_CELLS = 75; // of a kernel whose numbers are shown one by one
 
-/** Parameters, multiply-adds and shapes of a 3D convolution and of the two halves of a (2+1)D one. */
-export function costs({ t, d, stride_t, stride_s, padding, inplanes, planes, midplanes: own, frames, size }) {
-  const after = outputSize(frames, t, stride_t, padding === "half" ? Math.floor(t / 2) : 0);
-  const side = outputSize(size, d, stride_s, padding === "half" ? Math.floor(d / 2) : 0);
-  const paper = midplanes(inplanes, planes, t, d);
-  const middle = own || paper;
-  const parameters = { three: t * d * d * inplanes * planes, space: d * d * inplanes * middle, time: t * middle * planes };
-  const places = { three: after * side * side, space: frames * side * side, time: after * side * side };
-  const multiplyAdds = Object.fromEntries(Object.keys(places).map((half) => [half, parameters[half] * places[half]]));
-  const fits = after > 0 && side > 0;
-  return { paper, middle, parameters, multiplyAdds, fits, between: [middle, frames, side, side], output: [planes, after, side, side] };
-}
-
-/** The t · d · d numbers of a filter, frame by frame. */
-export function filter(name, t, d) {
-  const [before, centre] = [Math.floor(t / 2), Math.floor(d / 2)];
-  const value = {
-    edge: (a, y, x) => (a === before ? Math.sign(x - centre) : 0),
-    "moving edge": (a, y, x) => Math.sign(x - centre - (a - before)),
-    blur: (a, y, x) => (y === centre && x === centre ? 1 / t : 0),
-    difference: (a, y, x) => (y === centre && x === centre ? (a === t - 1) - (a === 0) : 0),
-  }[name];
-  const numbers = [];
-  for (let a = 0; a < t; a++) for (let y = 0; y < d; y++) for (let x = 0; x < d; x++) numbers.push(value(a, y, x));
-  return numbers;
-}
-
-/** The kernel's numbers as the model has them: a filter's, or the reader's own, cut or filled up with zeros to t × d × d. */
-export function weights({ filter: name, t, d, own }) {
-  if (name !== "own") return filter(name, t, d);
-  const [a0, y0] = [Math.floor(t / 2) - Math.floor(own.t / 2), Math.floor(d / 2) - Math.floor(own.d / 2)];
-  const numbers = [];
-  for (let a = 0; a < t; a++)
-    for (let y = 0; y < d; y++)
-      for (let x = 0; x < d; x++) {
-        const [b, v, u] = [a - a0, y - y0, x - y0];
-        const inside = b >= 0 && b < own.t && v >= 0 && v < own.d && u >= 0 && u < own.d;
-        numbers.push(inside ? own.numbers[(b * own.d + v) * own.d + u] : 0);
-      }
-  return numbers;
-}
-
-/** The rank of a kernel as a matrix of t rows and d · d columns: how many pairs of a spatial and a temporal part it takes. */
-export function rank(numbers, t) {
-  const width = numbers.length / t;
-  const rows = Array.from({ length: t }, (_, a) => numbers.slice(a * width, (a + 1) * width));
-  const small = 1e-9 * Math.max(...numbers.map(Math.abs));
-  let found = 0;
-  for (let column = 0; column < width && found < t; column++) {
-    const pivot = rows.slice(found).reduce((best, row, k) => (Math.abs(row[column]) > Math.abs(rows[best][column]) ? found + k : best), found);
-    if (Math.abs(rows[pivot][column]) <= small) continue;
-    [rows[found], rows[pivot]] = [rows[pivot], rows[found]];
-    for (let below = found + 1; below < t; below++) {
-      const factor = rows[below][column] / rows[found][column];
-      rows[below] = rows[below].map((n, k) => n - factor * rows[found][k]);
-    }
-    found++;
-  }
-  return found;
-}
-
-/** The clip with so many frames and pixels, in numbers from 0 to 1: frames are left out, pixels averaged. */
-export function shrunk(bytes, frames, size) {
-  const [T, H, W] = CLIP;
-  const [skip, k] = [T / frames, H / size];
-  const small = new Float64Array(frames * size * size);
-  for (let f = 0; f < frames; f++)
-    for (let y = 0; y < H; y++)
-      for (let x = 0; x < W; x++)
-        small[(f * size + Math.floor(y / k)) * size + Math.floor(x / k)] += bytes[(f * skip * H + y) * W + x] / (255 * k * k);
-  return small;
-}
-
-/** A function that gives one number of the output of a convolution of one channel, and what it is the sum of. */
-export function convolution(clip, numbers, { t, d, stride_t, stride_s, padding, frames, size }) {
-  const [before, around] = padding === "half" ? [Math.floor(t / 2), Math.floor(d / 2)] : [0, 0];
-  const pixel = (f, y, x) =>
-    f < 0 || f >= frames || y < 0 || y >= size || x < 0 || x >= size ? 0 : clip[(f * size + y) * size + x];
-  const corner = (i, j, k) => [i * stride_t - before, j * stride_s - around, k * stride_s - around];
-  const output = (i, j, k) => {
-    const [f, y, x] = corner(i, j, k);
-    let sum = 0;
-    for (let a = 0, at = 0; a < t; a++)
-      for (let b = 0; b < d; b++) for (let c = 0; c < d; c++, at++) sum += numbers[at] * pixel(f + a, y + b, x + c);
-    return sum;
-  };
-  return { pixel, corner, output };
-}
-
-/** The output position with this number, in the order in which a kernel moves: columns first, then rows, then frames. */
-export const position = (place, [, after, side]) => {
-  const n = Math.min(place, after * side * side - 1);
-  return [Math.floor(n / (side * side)), Math.floor(n / side) % side, n % side];
-};
-
 function render({ model, el }) {
   const root = begin(el, "kernels");
   const bytes = new Uint8Array(model.get("clip").buffer, model.get("clip").byteOffset);
-  const names = "t d stride_t stride_s padding inplanes planes midplanes frames size filter own place yaw pitch".split(" ");
+  const names = "t d stride_t stride_s padding inplanes planes midplanes frames size filter own place yaw pitch".split(
+    " ",
+  );
   const state = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
 
   const scene = make("canvas", { role: "img", class: "scene" });
@@ -166,21 +95,38 @@ function controls(model, middle) {
   const odd = { values: [1, 3, 5, 7] };
   const channels = { values: [3, 16, 32, 64, 128, 256, 512] };
   const group = (title, ...rows) => make("fieldset", {}, make("legend", {}, title), ...rows);
-  return make("div", { class: "controls" },
-    group("kernel",
+  return make(
+    "div",
+    { class: "controls" },
+    group(
+      "kernel",
       slider(model, "t", { label: "t, frames", ...odd, kind: "time" }),
-      slider(model, "d", { label: "d, pixels", ...odd, kind: "space" })),
-    group("channels",
+      slider(model, "d", { label: "d, pixels", ...odd, kind: "space" }),
+    ),
+    group(
+      "channels",
       slider(model, "inplanes", { label: "in", ...channels }),
       slider(model, "planes", { label: "out", ...channels }),
-      middle),
-    group("moves",
+      middle,
+    ),
+    group(
+      "moves",
       slider(model, "stride_t", { label: "stride, time", min: 1, max: 3, kind: "time" }),
       slider(model, "stride_s", { label: "stride, space", min: 1, max: 3, kind: "space" }),
-      choice(model, "padding", { label: "padding", options: [["half", "half a kernel"], ["none", "none"]] })),
-    group("clip",
+      choice(model, "padding", {
+        label: "padding",
+        options: [
+          ["half", "half a kernel"],
+          ["none", "none"],
+        ],
+      }),
+    ),
+    group(
+      "clip",
       slider(model, "frames", { label: "frames", values: [2, 4, 8, 16], kind: "time" }),
-      slider(model, "size", { label: "rows, columns", values: [14, 28, 56], kind: "space" })));
+      slider(model, "size", { label: "rows, columns", values: [14, 28, 56], kind: "space" }),
+    ),
+  );
 }
 
 /** M, from an eighth to four times the paper's, in steps of which ten double it. In the middle mark it follows the paper's. */
@@ -195,7 +141,10 @@ function middleSlider(model) {
     const own = model.get("midplanes");
     input.value = own ? Math.round(10 * Math.log2(own / paper())) : 0;
     output.textContent = own ? commas(own) : `${commas(paper())}, paper`;
-    input.setAttribute("aria-valuetext", own ? `${own}, where the paper has ${paper()}` : `${paper()}, as in the paper`);
+    input.setAttribute(
+      "aria-valuetext",
+      own ? `${own}, where the paper has ${paper()}` : `${paper()}, as in the paper`,
+    );
   };
   input.addEventListener("input", () => {
     const steps = Number(input.value);
@@ -223,13 +172,28 @@ function drawScenes(canvas, now, made, ink) {
   const [before, around] = [Math.floor(now.t / 2), Math.floor(now.d / 2)];
   const clip = [now.frames, now.size, now.size];
   const maps = [now.frames, cost.output[2], cost.output[2]]; // between the halves
-  const mapped = (t, j, k) => 255 * conv.pixel(t, ...conv.corner(0, j, k).slice(1).map((n) => n + around));
+  const mapped = (t, j, k) =>
+    255 *
+    conv.pixel(
+      t,
+      ...conv
+        .corner(0, j, k)
+        .slice(1)
+        .map((n) => n + around),
+    );
   const shown = (t, row, column) => 255 * conv.pixel(t, row, column);
   const scenes = [
     ["3D", `${now.t} × ${now.d} × ${now.d}`, clip, shown, [f, y, x], [now.t, now.d, now.d]],
     ["(2+1)D: first space", `1 × ${now.d} × ${now.d}`, clip, shown, [f + before, y, x], [1, now.d, now.d]],
     [`then time, M = ${commas(cost.middle)}`, `${now.t} × 1 × 1`, maps, mapped, at && [f, at[1], at[2]], [now.t, 1, 1]],
-    ["what comes out", by(cost.output), cost.output.slice(1), (...place) => made.grey(conv.output(...place)), at, [1, 1, 1]],
+    [
+      "what comes out",
+      by(cost.output),
+      cost.output.slice(1),
+      (...place) => made.grey(conv.output(...place)),
+      at,
+      [1, 1, 1],
+    ],
   ];
   scenes.forEach(([title, below, shape, grey, low, kernel], k) => {
     const corner = [(k % columns) * w, Math.floor(k / columns) * h];
@@ -242,10 +206,17 @@ function drawScenes(canvas, now, made, ink) {
     const centre = [corner[0] + w / 2, corner[1] + h / 2 + 16];
     if (!at) return;
     const cell = [(w * 0.5) / CLIP[0], (w * 0.56) / now.size, (w * 0.56) / now.size];
-    const pictures = cuts(shape, low.map((n, axis) => n + Math.floor(kernel[axis] / 2)), grey);
+    const pictures = cuts(
+      shape,
+      low.map((n, axis) => n + Math.floor(kernel[axis] / 2)),
+      grey,
+    );
     const { place, far } = drawRoom(context, project, centre, cell, shape, pictures, ink);
     for (const wall of far)
-      paint(context, onWall(wall, low, kernel, shape), place, { line: wall.axis === 0 ? ink.space : ink.time, width: 1.5 });
+      paint(context, onWall(wall, low, kernel, shape), place, {
+        line: wall.axis === 0 ? ink.space : ink.time,
+        width: 1.5,
+      });
     for (const face of faces(low, kernel).filter((face) => facesReader(face, project)))
       paint(context, face, place, { fill: face.axis === 0 ? ink.space : ink.time, line: "white" });
   });
@@ -264,17 +235,33 @@ function sceneInWords({ t, d, frames, size }, { output, middle, fits }, at) {
 
 function drawBars(bars, { parameters, multiplyAdds, fits }) {
   const line = (name, parts, longest) =>
-    make("div", { class: "bar" },
+    make(
+      "div",
+      { class: "bar" },
       make("span", {}, name),
-      make("span", { class: "track" },
-        ...parts.map(([kind, n]) => make("span", { class: kind, style: `width: ${(100 * n) / longest}%` }))),
-      make("span", { class: "number" }, commas(parts.reduce((sum, [, n]) => sum + n, 0))));
+      make(
+        "span",
+        { class: "track" },
+        ...parts.map(([kind, n]) => make("span", { class: kind, style: `width: ${(100 * n) / longest}%` })),
+      ),
+      make("span", { class: "number" }, commas(parts.reduce((sum, [, n]) => sum + n, 0))),
+    );
   const pair = (title, { three, space, time }) => {
     const longest = Math.max(three, space + time);
-    return make("div", {},
+    return make(
+      "div",
+      {},
       make("strong", {}, title),
       line("3D", [["three", three]], longest),
-      line("(2+1)D", [["space", space], ["time", time]], longest));
+      line(
+        "(2+1)D",
+        [
+          ["space", space],
+          ["time", time],
+        ],
+        longest,
+      ),
+    );
   };
   bars.replaceChildren(pair("parameters", parameters), fits ? pair("multiply-adds", multiplyAdds) : "");
 }
@@ -282,7 +269,10 @@ function drawBars(bars, { parameters, multiplyAdds, fits }) {
 function sentence(now, { parameters, multiplyAdds, output, middle, paper, fits }) {
   if (!fits) return "The kernel is larger than the clip: there is no place for it. Pad, or take a smaller one.";
   const ratio = (counts) => ((counts.space + counts.time) / counts.three).toFixed(3);
-  const width = middle === paper ? `M = ${commas(paper)}, the paper's` : `M = ${commas(middle)}, where the paper has ${commas(paper)}`;
+  const width =
+    middle === paper
+      ? `M = ${commas(paper)}, the paper's`
+      : `M = ${commas(middle)}, where the paper has ${commas(paper)}`;
   return (
     `${by([now.inplanes, now.frames, now.size, now.size])} becomes ${by(output)}. With ${width}, (2+1)D has ` +
     `${ratio(parameters)} times the parameters of 3D and ${ratio(multiplyAdds)} times its multiply-adds.`
@@ -296,9 +286,19 @@ function computation(model) {
   const sum = make("p", { class: "said" });
   const filters = choice(model, "filter", { label: "the kernel's numbers (one channel)", options: FILTERS });
   const result = make("div", { class: "result" }, make("span", {}, "output"), output);
-  const part = make("div", { class: "computation" }, filters, make("div", { class: "beside top" }, frames, result), sum);
+  const part = make(
+    "div",
+    { class: "computation" },
+    filters,
+    make("div", { class: "beside top" }, frames, result),
+    sum,
+  );
   output.addEventListener("pointerdown", (event) => {
-    const { output: shape } = costs(Object.fromEntries("t d stride_t stride_s padding inplanes planes midplanes frames size".split(" ").map((n) => [n, model.get(n)])));
+    const { output: shape } = costs(
+      Object.fromEntries(
+        "t d stride_t stride_s padding inplanes planes midplanes frames size".split(" ").map((n) => [n, model.get(n)]),
+      ),
+    );
     const [, after, side] = shape;
     const box = output.getBoundingClientRect();
     const cell = (at, length) => Math.min(side - 1, Math.max(0, Math.floor((at / length) * side)));
@@ -324,7 +324,7 @@ function computation(model) {
         }
         const products = make("div", { class: "cells products", style: `grid-template-columns: repeat(${d}, 1fr)` });
         return make("div", { class: "frame" }, make("div", { class: "caption" }), make("canvas", {}), grid, products);
-      })
+      }),
     );
   };
   const draw = (now, { conv, numbers, cost, grey, rank: pairs }, ink) => {
@@ -336,10 +336,17 @@ function computation(model) {
     const sums = [...frames.children].map((figure, a) => drawFrame(figure, a, now, conv, numbers, at, ink));
     drawOutput(output, cost.output, conv, grey, at, ink);
     const value = conv.output(...at);
-    const added = sums.map((n) => n.toFixed(2)).join(" + ").replaceAll("+ -", "− ").replace(/^-/, "−");
-    const parts = pairs === 0 ? "All numbers are zero." : pairs === 1
-      ? "This kernel is a pattern in space times a profile in time: one pair of a 1 × d × d and a t × 1 × 1 kernel gives the same."
-      : `No single pattern in space times a profile in time gives this kernel: it takes ${pairs} such pairs, M = ${pairs} for one channel.`;
+    const added = sums
+      .map((n) => n.toFixed(2))
+      .join(" + ")
+      .replaceAll("+ -", "− ")
+      .replace(/^-/, "−");
+    const parts =
+      pairs === 0
+        ? "All numbers are zero."
+        : pairs === 1
+          ? "This kernel is a pattern in space times a profile in time: one pair of a 1 × d × d and a t × 1 × 1 kernel gives the same."
+          : `No single pattern in space times a profile in time gives this kernel: it takes ${pairs} such pairs, M = ${pairs} for one channel.`;
     sum.textContent = `${added} = ${value.toFixed(2).replace("-", "−")} at frame ${at[0]}, row ${at[1]}, column ${at[2]}. ${parts}`;
   };
   return { part, draw };
@@ -359,7 +366,13 @@ function drawFrame(figure, a, { t, d, frames, size }, conv, numbers, at, ink) {
   context.fillStyle = "black";
   context.fillRect(0, 0, length, length);
   context.imageSmoothingEnabled = false;
-  context.drawImage(picture(size, size, (r, c) => 255 * conv.pixel(f + a, r, c)), margin * cell, margin * cell, size * cell, size * cell);
+  context.drawImage(
+    picture(size, size, (r, c) => 255 * conv.pixel(f + a, r, c)),
+    margin * cell,
+    margin * cell,
+    size * cell,
+    size * cell,
+  );
   context.strokeStyle = ink.space;
   context.lineWidth = 2;
   context.strokeRect((x + margin) * cell - 1, (y + margin) * cell - 1, d * cell + 2, d * cell + 2);
@@ -373,9 +386,12 @@ function drawFrame(figure, a, { t, d, frames, size }, conv, numbers, at, ink) {
       const input = grid.children[b * d + c];
       if (input && input !== document.activeElement) input.value = Number(numbers[n].toFixed(2));
     }
-  const shade = (pixel) => `background: rgb(${[0, 0, 0].fill(Math.round(255 * pixel))}); color: ${pixel > 0.5 ? "black" : "white"}`;
+  const shade = (pixel) =>
+    `background: rgb(${[0, 0, 0].fill(Math.round(255 * pixel))}); color: ${pixel > 0.5 ? "black" : "white"}`;
   const small = numbers.length <= MOST_CELLS;
-  products.replaceChildren(...shown.map(([pixel, weight]) => make("span", { style: shade(pixel) }, small ? (weight * pixel).toFixed(2) : "")));
+  products.replaceChildren(
+    ...shown.map(([pixel, weight]) => make("span", { style: shade(pixel) }, small ? (weight * pixel).toFixed(2) : "")),
+  );
   return sum;
 }
 
@@ -400,7 +416,10 @@ function drawOutput(canvas, [, , side], conv, grey, [i, j, k], ink) {
   context.strokeStyle = ink.answer;
   context.lineWidth = 2;
   context.strokeRect(k * cell - 1, j * cell - 1, cell + 2, cell + 2);
-  canvas.setAttribute("aria-label", `Frame ${i} of the output; the kernel is at row ${j}, column ${k}. A click moves it.`);
+  canvas.setAttribute(
+    "aria-label",
+    `Frame ${i} of the output; the kernel is at row ${j}, column ${k}. A click moves it.`,
+  );
 }
 
 export default { render };

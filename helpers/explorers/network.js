@@ -1,7 +1,20 @@
 // Notebooks 04 and 05: one clip on its way through R(2+1)D-18: shapes, costs, memory, what a position sees, and feature maps.
 
 import {
-  begin, by, change, colours, commas, cuts, make, megabytes, millions, oncePerFrame, picture, player, sized, slider,
+  begin,
+  by,
+  change,
+  colours,
+  commas,
+  cuts,
+  make,
+  megabytes,
+  millions,
+  oncePerFrame,
+  picture,
+  player,
+  sized,
+  slider,
 } from "./common.js";
 import { fromMosaic } from "./film.js";
 import { R2PLUS1D, layers } from "./resnet.js";
@@ -30,22 +43,32 @@ function render({ model, el }) {
   const said = make("p", { class: "said", "aria-live": "polite" });
   const inside = insides(model);
   root.append(
-    make("div", { class: "controls" },
+    make(
+      "div",
+      { class: "controls" },
       slider(model, "frames", { label: "frames", min: 1, max: 64, kind: "time" }),
-      slider(model, "size", { label: "rows, columns", min: 32, max: 256, step: 16, kind: "space" })),
-    parts, table, said, inside.part
+      slider(model, "size", { label: "rows, columns", min: 32, max: 256, step: 16, kind: "space" }),
+    ),
+    parts,
+    table,
+    said,
+    inside.part,
   );
 
   const draw = () => {
-    const now = Object.fromEntries(["frames", "size", "width", "classes", "part", "layer"].map((name) => [name, model.get(name)]));
+    const now = Object.fromEntries(
+      ["frames", "size", "width", "classes", "part", "layer"].map((name) => [name, model.get(name)]),
+    );
     const all = layers({ ...R2PLUS1D, ...now });
     drawParts(parts, all, now, model);
     const rows = rowsOf(now.part, all);
     drawTable(table, rows, now, model);
     const total = (name, of) => of.reduce((sum, layer) => sum + layer[name], 0);
-    const numbers = (of) => `${commas(total("parameters", of))} parameters, ${millions(total("multiplyAdds", of))} multiply-adds, ` +
+    const numbers = (of) =>
+      `${commas(total("parameters", of))} parameters, ${millions(total("multiplyAdds", of))} multiply-adds, ` +
       `${megabytes(total("bytes", of))} kept for the backward pass`;
-    said.textContent = (now.part === "clip" ? "" : `${now.part}: ${numbers(rows)}. `) + `The whole network: ${numbers(all)}.`;
+    said.textContent =
+      (now.part === "clip" ? "" : `${now.part}: ${numbers(rows)}. `) + `The whole network: ${numbers(all)}.`;
     inside.draw(now, rows, theme.read());
   };
   const redraw = oncePerFrame(draw);
@@ -60,10 +83,19 @@ function render({ model, el }) {
 }
 
 function drawParts(parts, all, { frames, size, part }, model) {
-  const lastOf = (name) => (name === "clip" ? { output: [3, frames, size, size] } : all.filter((layer) => layer.name.split(".")[0] === name).at(-1));
+  const lastOf = (name) =>
+    name === "clip"
+      ? { output: [3, frames, size, size] }
+      : all.filter((layer) => layer.name.split(".")[0] === name).at(-1);
   if (!parts.children.length)
     for (const name of PARTS) {
-      const button = make("button", { type: "button" }, make("span", { class: "box" }), make("strong", {}, name), make("span", {}));
+      const button = make(
+        "button",
+        { type: "button" },
+        make("span", { class: "box" }),
+        make("strong", {}, name),
+        make("span", {}),
+      );
       button.addEventListener("click", () => change(model, { part: name, layer: "" }));
       parts.append(button);
     }
@@ -83,17 +115,37 @@ function drawTable(table, rows, { part, layer }, model) {
   const head = ["layer", "kernel", "what comes out", "parameters", "multiply-adds", "kept", "sees T × H × W"];
   const chosen = rows.find(({ name }) => name === layer) || rows.at(-1);
   const line = (row) => {
-    const pick = make("button", { type: "button", "aria-pressed": String(row === chosen) }, row.name.replace(`${part}.`, ""));
+    const pick = make(
+      "button",
+      { type: "button", "aria-pressed": String(row === chosen) },
+      row.name.replace(`${part}.`, ""),
+    );
     pick.addEventListener("click", () => change(model, { layer: row.name }));
     const kind = !row.kernel ? "" : row.kernel[0] > 1 ? "time" : row.kernel[1] > 1 ? "space" : "";
-    const cells = [make("span", { class: kind }, row.kernel ? by(row.kernel) : row.kind === "Linear" ? "matrix" : "mean"), by(row.output),
-      commas(row.parameters), millions(row.multiplyAdds), megabytes(row.bytes), row.name.includes("downsample") || !row.kernel ? "" : by(row.field)];
-    return make("tr", row === chosen ? { class: "chosen" } : {}, make("th", { scope: "row" }, pick), ...cells.map((cell) => make("td", {}, cell)));
+    const cells = [
+      make("span", { class: kind }, row.kernel ? by(row.kernel) : row.kind === "Linear" ? "matrix" : "mean"),
+      by(row.output),
+      commas(row.parameters),
+      millions(row.multiplyAdds),
+      megabytes(row.bytes),
+      row.name.includes("downsample") || !row.kernel ? "" : by(row.field),
+    ];
+    return make(
+      "tr",
+      row === chosen ? { class: "chosen" } : {},
+      make("th", { scope: "row" }, pick),
+      ...cells.map((cell) => make("td", {}, cell)),
+    );
   };
   const focused = table.contains(document.activeElement) ? document.activeElement.textContent : null;
-  table.replaceChildren(make("table", {},
-    make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))),
-    make("tbody", {}, ...rows.map(line))));
+  table.replaceChildren(
+    make(
+      "table",
+      {},
+      make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))),
+      make("tbody", {}, ...rows.map(line)),
+    ),
+  );
   if (focused) [...table.querySelectorAll("button")].find((button) => button.textContent === focused)?.focus();
 }
 
@@ -117,16 +169,31 @@ function insides(model) {
   const draw = (now, rows, ink) => {
     if (!clip) return;
     const row = rows.find(({ name }) => name === now.layer) || rows.at(-1);
-    drawField(field, clip, row?.kernel && !row.name.includes("downsample") ? row.field : null, model.get("moment"), ink);
+    drawField(
+      field,
+      clip,
+      row?.kernel && !row.name.includes("downsample") ? row.field : null,
+      model.get("moment"),
+      ink,
+    );
     const known = row && model.get("maps")[row.answer];
     const numbers = now.part === "avgpool" ? model.get("pooled") : now.part === "fc" ? model.get("predictions") : null;
     if (known) drawMaps(maps, films[row.answer], known, model.get("moment") / clip.shape[0], ink);
     else drawNumbers(maps, numbers || [], ink);
-    title.textContent = `Inside a trained network of ${model.get("inside")} channels, for a clip of ${by(clip.shape)}: ` + (known
-      ? `${row.answer}, the ${known.channels.length} channels that vary most, each as bright as its own strongest answer. ` +
-        `${Math.round(100 * known.zero)} % of all its numbers are zero.`
-      : numbers ? { avgpool: "the mean of each channel.", fc: "the five most probable actions." }[now.part] : "what goes in.");
-    field.setAttribute("aria-label", row?.kernel ? `A frame, and its middle row over time, with a box of ${by(row.field)}: what one position sees.` : "A frame of the clip, and its middle row over time.");
+    title.textContent =
+      `Inside a trained network of ${model.get("inside")} channels, for a clip of ${by(clip.shape)}: ` +
+      (known
+        ? `${row.answer}, the ${known.channels.length} channels that vary most, each as bright as its own strongest answer. ` +
+          `${Math.round(100 * known.zero)} % of all its numbers are zero.`
+        : numbers
+          ? { avgpool: "the mean of each channel.", fc: "the five most probable actions." }[now.part]
+          : "what goes in.");
+    field.setAttribute(
+      "aria-label",
+      row?.kernel
+        ? `A frame, and its middle row over time, with a box of ${by(row.field)}: what one position sees.`
+        : "A frame of the clip, and its middle row over time.",
+    );
     maps.setAttribute("aria-label", known ? `Feature maps of ${row.answer} at this moment.` : "Numbers as bars.");
   };
   return { part, ready, draw };
@@ -185,7 +252,13 @@ function drawNumbers(canvas, numbers, ink) {
       context.fillStyle = ink.ink;
       context.fillText(number[0], 0, 24 * k + 17);
       context.fillText(`${Math.round(100 * number[1])} %`, 136 + ((width - 190) * number[1]) / most, 24 * k + 17);
-    } else context.fillRect((k * width) / numbers.length, 125 - (120 * number) / most, width / numbers.length - 0.5, (120 * number) / most);
+    } else
+      context.fillRect(
+        (k * width) / numbers.length,
+        125 - (120 * number) / most,
+        width / numbers.length - 0.5,
+        (120 * number) / most,
+      );
   });
 }
 

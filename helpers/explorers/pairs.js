@@ -54,7 +54,10 @@ export function svd(matrix) {
 /** A kernel made again from its first `count` pairs, and the share of its norm that is left out. */
 export function approximation({ values, spatial, temporal }, count) {
   const kernel = temporal[0].map((_, t) =>
-    spatial[0].map((_, at) => values.slice(0, count).reduce((sum, value, k) => sum + value * temporal[k][t] * spatial[k][at], 0)));
+    spatial[0].map((_, at) =>
+      values.slice(0, count).reduce((sum, value, k) => sum + value * temporal[k][t] * spatial[k][at], 0),
+    ),
+  );
   const square = (numbers) => numbers.reduce((sum, n) => sum + n * n, 0);
   return { kernel, error: Math.sqrt(square(values.slice(count)) / square(values)) };
 }
@@ -74,7 +77,7 @@ function render({ model, el }) {
     slider(model, "midplanes", { label: "M, pairs", min: 1, max: SIZE }),
     make("div", { class: "beside" }, run),
     drawing,
-    said
+    said,
   );
 
   const draw = () => {
@@ -88,9 +91,11 @@ function render({ model, el }) {
     said.textContent =
       `The kernel of a ${motion} takes ${most} ${most === 1 ? "pair" : "pairs"}. With ${count}, ${share} of its norm is left out` +
       (count >= most ? ": nothing is lost." : ".");
-    drawing.setAttribute("aria-label",
+    drawing.setAttribute(
+      "aria-label",
       `The kernel frame by frame, below it the sum of ${count} pairs, then the spatial and the temporal part of each pair, and the ` +
-      `singular values as shares of the norm: ${parts.values.map((n) => (n / Math.hypot(...parts.values)).toFixed(2)).join(", ")}.`);
+        `singular values as shares of the norm: ${parts.values.map((n) => (n / Math.hypot(...parts.values)).toFixed(2)).join(", ")}.`,
+    );
   };
   const redraw = oncePerFrame(draw);
   const theme = colours(root, redraw);
@@ -102,7 +107,8 @@ function render({ model, el }) {
   return () => (theme.stop(), watcher.disconnect(), names.forEach((name) => model.off(`change:${name}`, redraw)));
 }
 
-const shades = (numbers, limit) => picture(SIZE, SIZE, (row, column) => 127.5 + (127.5 * numbers[row * SIZE + column]) / limit);
+const shades = (numbers, limit) =>
+  picture(SIZE, SIZE, (row, column) => 127.5 + (127.5 * numbers[row * SIZE + column]) / limit);
 const largest = (numbers) => Math.max(...numbers.map(Math.abs)) || 1;
 
 function drawAll(canvas, kernel, again, { values, spatial, temporal }, count, shown, ink) {
@@ -121,7 +127,10 @@ function drawAll(canvas, kernel, again, { values, spatial, temporal }, count, sh
   };
   const limit = largest(kernel.flat());
   const left = SIZE * step + 0.3 * step;
-  [[kernel, "the kernel, frame by frame"], [again, `the sum of ${count} of its pairs`]].forEach(([frames, text], row) => {
+  [
+    [kernel, "the kernel, frame by frame"],
+    [again, `the sum of ${count} of its pairs`],
+  ].forEach(([frames, text], row) => {
     title(row, text, ink.ink);
     frames.forEach((numbers, t) => show(shades(numbers, limit), t * step, row * line + 20, side));
     show(shades(frames[shown], limit), left, row * line + 20, side);

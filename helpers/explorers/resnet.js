@@ -29,7 +29,10 @@ export function liveTaps(n, kernel, stride) {
 export function layers({ kinds, depth, frames, size, width, classes }) {
   const all = [];
   let shape = kinds[0] === "R2D" ? [3 * frames, 1, size, size] : [3, frames, size, size];
-  let [field, step] = [[1, 1, 1], [1, 1, 1]];
+  let [field, step] = [
+    [1, 1, 1],
+    [1, 1, 1],
+  ];
   const note = (name, kind, kernel, output, parameters, multiplyAdds, live = parameters) => {
     const keeps = kind === "Conv3d" || kind === "ReLU";
     const bytes = keeps ? 4 * output.reduce((product, n) => product * n, 1) : 0;
@@ -61,7 +64,13 @@ export function layers({ kinds, depth, frames, size, width, classes }) {
     else conv(name, planes, [kind === "3D" ? 3 : 1, 3, 3], [kind === "3D" ? stride : 1, stride, stride]);
   };
   const shortcut = (name, kind, planes, stride) => {
-    const output = convolved(`${name}.downsample.0`, shape, planes, [1, 1, 1], [kind === "2D" ? 1 : stride, stride, stride]);
+    const output = convolved(
+      `${name}.downsample.0`,
+      shape,
+      planes,
+      [1, 1, 1],
+      [kind === "2D" ? 1 : stride, stride, stride],
+    );
     note(`${name}.downsample.1`, "BatchNorm3d", null, output, 2 * planes, 0);
   };
 

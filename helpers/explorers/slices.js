@@ -1,7 +1,20 @@
 // Notebook 01: a clip as a block, and its cuts: a frame, and what one row and one column show over time.
 
 import {
-  begin, change, colours, cuts, drawRoom, faces, make, oncePerFrame, paint, player, projection, sized, slider, turnable,
+  begin,
+  change,
+  colours,
+  cuts,
+  drawRoom,
+  faces,
+  make,
+  oncePerFrame,
+  paint,
+  player,
+  projection,
+  sized,
+  slider,
+  turnable,
 } from "./common.js";
 import { fromCamera, fromFile, fromMosaic, hasCamera } from "./film.js";
 
@@ -16,9 +29,11 @@ function render({ model, el }) {
   let film = null;
 
   const sliders = ["time", "row", "column"].map((name, axis) =>
-    slider(model, name, { label: name, min: 0, max: model.get("shape")[axis] - 1, kind: axis ? "space" : "time" }));
+    slider(model, name, { label: name, min: 0, max: model.get("shape")[axis] - 1, kind: axis ? "space" : "time" }),
+  );
   const place = () => ["time", "row", "column"].map((name) => model.get(name));
-  const move = (values) => change(model, Object.fromEntries(["time", "row", "column"].map((name, k) => [name, values[k]])));
+  const move = (values) =>
+    change(model, Object.fromEntries(["time", "row", "column"].map((name, k) => [name, values[k]])));
   const run = player(() => change(model, { time: (model.get("time") + 1) % film.shape[0] }));
 
   const draw = () => {
@@ -30,7 +45,10 @@ function render({ model, el }) {
     drawFlat(flat, film.shape, at, pictures, ink);
     const words = `frame ${at[0]}, row ${at[1]} and column ${at[2]}`;
     scene.setAttribute("aria-label", `A clip as a block that turns with the arrow keys; its walls show ${words}.`);
-    flat.setAttribute("aria-label", `Three cuts, side by side: ${words}. The row and the column are shown over time. A click moves them.`);
+    flat.setAttribute(
+      "aria-label",
+      `Three cuts, side by side: ${words}. The row and the column are shown over time. A click moves them.`,
+    );
   };
   const redraw = oncePerFrame(draw);
   const theme = colours(root, redraw);
@@ -59,7 +77,10 @@ function drawScene(canvas, shape, at, pictures, project, ink) {
   const { place } = drawRoom(context, project, [width / 2, width * 0.45], cell, shape, pictures, ink);
   for (const axis of [0, 1, 2]) {
     const low = [0, 0, 0].map((n, k) => (k === axis ? at[axis] + 0.5 : n));
-    const plane = faces(low, shape.map((n, k) => (k === axis ? 0 : n))).find((face) => face.axis === axis);
+    const plane = faces(
+      low,
+      shape.map((n, k) => (k === axis ? 0 : n)),
+    ).find((face) => face.axis === axis);
     paint(context, plane, place, { line: axis === 0 ? ink.time : ink.space, width: 1.5 });
   }
 }
@@ -74,7 +95,10 @@ function drawFlat(canvas, [T, H, W], [t, row, column], [frame, ofRow, ofColumn],
   const context = sized(canvas, side, side);
   context.imageSmoothingEnabled = false;
   const box = (share) => share.map((n) => n * side);
-  const line = (x, y, width, height, colour) => ((context.fillStyle = colour), context.fillRect(x - 0.8, y - 0.8, width + 1.6, height + 1.6));
+  const line = (x, y, width, height, colour) => (
+    (context.fillStyle = colour),
+    context.fillRect(x - 0.8, y - 0.8, width + 1.6, height + 1.6)
+  );
   const upright = ([x, y, width, height], share, colour) => line(x + share * width, y, 0, height, colour);
   const level = ([x, y, width, height], share, colour) => line(x, y + share * height, width, 0, colour);
   context.drawImage(frame, ...box(FRAME));
@@ -90,7 +114,9 @@ function drawFlat(canvas, [T, H, W], [t, row, column], [frame, ofRow, ofColumn],
   level(box(X_T), (t + 0.5) / T, ink.time);
   context.fillStyle = ink.ink;
   context.font = "13px system-ui, sans-serif";
-  ["↑ the column over time", "← the row over time"].forEach((text, k) => context.fillText(text, side * 0.54, side * 0.58 + 20 * k));
+  ["↑ the column over time", "← the row over time"].forEach((text, k) =>
+    context.fillText(text, side * 0.54, side * 0.58 + 20 * k),
+  );
 }
 
 /** A press or a drag on one of the three flat pictures moves the two of time, row and column that it shows. */

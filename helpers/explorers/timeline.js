@@ -12,7 +12,10 @@ export function clipAt(moment, starts, frames) {
 /** The labels that are ever likely, at most `count`, those with the highest probability anywhere first. */
 export function lanes(probs, count) {
   const most = probs[0].map((_, label) => Math.max(...probs.map((row) => row[label])));
-  return most.map((_, label) => label).sort((a, b) => most[b] - most[a]).slice(0, count);
+  return most
+    .map((_, label) => label)
+    .sort((a, b) => most[b] - most[a])
+    .slice(0, count);
 }
 
 function render({ model, el }) {
@@ -26,30 +29,61 @@ function render({ model, el }) {
   const chosen = lanes(probs, 6);
   let film = null;
   const move = (moment) => change(model, { moment: Math.min(count - 1, Math.max(0, moment)) });
-  const time = slider(model, "moment", { label: "time", min: 0, max: count - 1, step: "any", say: (n) => `${(n / fps).toFixed(1)} s`, kind: "time wide" });
+  const time = slider(model, "moment", {
+    label: "time",
+    min: 0,
+    max: count - 1,
+    step: "any",
+    say: (n) => `${(n / fps).toFixed(1)} s`,
+    kind: "time wide",
+  });
   const run = player((seconds) => move(model.get("moment") >= count - 1 ? 0 : model.get("moment") + seconds * fps));
-  root.append(make("div", { class: "beside top" }, frame, bars), make("div", { class: "beside" }, time, run), lanesDrawing, said);
+  root.append(
+    make("div", { class: "beside top" }, frame, bars),
+    make("div", { class: "beside" }, time, run),
+    lanesDrawing,
+    said,
+  );
 
   const draw = () => {
     const ink = theme.read();
     const moment = model.get("moment");
     const clip = clipAt(moment, starts, model.get("frames"));
-    const best = probs[clip].map((p, k) => [labels[k], p]).sort((a, b) => b[1] - a[1]).slice(0, 5);
+    const best = probs[clip]
+      .map((p, k) => [labels[k], p])
+      .sort((a, b) => b[1] - a[1])
+      .slice(0, 5);
     if (film) drawFrame(frame, film, Math.floor(moment));
     drawBars(bars, best, ink);
-    drawLanes(lanesDrawing, { moment, clip, chosen, count, fps, starts, probs, labels, frames: model.get("frames") }, ink);
+    drawLanes(
+      lanesDrawing,
+      { moment, clip, chosen, count, fps, starts, probs, labels, frames: model.get("frames") },
+      ink,
+    );
     said.textContent = `${(starts[clip] / fps).toFixed(1)} s: ${best[0][0]}, ${Math.round(100 * best[0][1])} %`;
     frame.setAttribute("aria-label", `The video at ${(moment / fps).toFixed(1)} seconds.`);
-    bars.setAttribute("aria-label", `Predictions: ${best.map(([label, p]) => `${label} ${Math.round(100 * p)} %`).join(", ")}.`);
-    lanesDrawing.setAttribute("aria-label", `A lane for each of ${chosen.map((k) => labels[k]).join(", ")} over the seconds, dark where it is probable.`);
+    bars.setAttribute(
+      "aria-label",
+      `Predictions: ${best.map(([label, p]) => `${label} ${Math.round(100 * p)} %`).join(", ")}.`,
+    );
+    lanesDrawing.setAttribute(
+      "aria-label",
+      `A lane for each of ${chosen.map((k) => labels[k]).join(", ")} over the seconds, dark where it is probable.`,
+    );
   };
   const redraw = oncePerFrame(draw);
   const theme = colours(root, redraw);
   model.on("change:moment", redraw);
   const watcher = new ResizeObserver(redraw);
   watcher.observe(root);
-  lanesDrawing.addEventListener("pointerdown", (event) => (lanesDrawing.setPointerCapture(event.pointerId), follow(event)));
-  lanesDrawing.addEventListener("pointermove", (event) => lanesDrawing.hasPointerCapture(event.pointerId) && follow(event));
+  lanesDrawing.addEventListener(
+    "pointerdown",
+    (event) => (lanesDrawing.setPointerCapture(event.pointerId), follow(event)),
+  );
+  lanesDrawing.addEventListener(
+    "pointermove",
+    (event) => lanesDrawing.hasPointerCapture(event.pointerId) && follow(event),
+  );
   const follow = (event) => move(((event.offsetX - NAMES) / (lanesDrawing.clientWidth - NAMES)) * count);
   fromMosaic(model.get("film"), model.get("shape")).then((sent) => ((film = sent), redraw()));
   draw();
@@ -63,7 +97,13 @@ function drawFrame(canvas, film, t) {
   const width = Math.min(224, canvas.parentElement.clientWidth);
   canvas.style.width = `${width}px`;
   const context = sized(canvas, width, (width * H) / W);
-  context.drawImage(picture(H, W, (row, column) => film.pixel(t, row, column)), 0, 0, width, (width * H) / W);
+  context.drawImage(
+    picture(H, W, (row, column) => film.pixel(t, row, column)),
+    0,
+    0,
+    width,
+    (width * H) / W,
+  );
 }
 
 function drawBars(canvas, best, ink) {
@@ -101,7 +141,8 @@ function drawLanes(canvas, { moment, clip, chosen, count, fps, starts, probs, la
   });
   context.fillStyle = ink.ink;
   const every = Math.max(1, Math.ceil((45 * count) / fps / (width - left))); // seconds between two that are written
-  for (let second = 0; second * fps < count; second += every) context.fillText(`${second} s`, x(second * fps), high * chosen.length + 18);
+  for (let second = 0; second * fps < count; second += every)
+    context.fillText(`${second} s`, x(second * fps), high * chosen.length + 18);
   context.strokeStyle = ink.time;
   context.lineWidth = 1.5;
   context.strokeRect(x(starts[clip]), 1, x(starts[clip] + frames) - x(starts[clip]), high * chosen.length - 1);

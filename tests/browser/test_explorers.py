@@ -93,7 +93,7 @@ def convolutions(t, d, stride_t, stride_s, padding, inplanes, planes, midplanes,
 
 def test_the_kernels_cost_what_pytorch_says(engine):
     cases = positions(**KERNELS, inplanes=CHANNELS, planes=CHANNELS, midplanes=(0, 1, 45, 64, 3136), **CLIPS)
-    said = engine("kernels", "return data.map(it.costs)", cases)
+    said = engine("convolution", "return data.map(it.costs)", cases)
     fitting = 0
     for case, cost in zip(cases, said):
         three, space, time = convolutions(**case)
@@ -131,7 +131,7 @@ def test_the_kernels_compute_what_pytorch_computes(engine):
             const places = Array.from({ length: shape[1] * shape[2] * shape[3] }, (_, n) => it.position(n, shape))
             return { numbers, rank: it.rank(numbers, state.t), output: places.map((place) => conv.output(...place)) }
         })"""
-    said = engine("kernels", script, dict(cases=cases, clip=list(clip)))
+    said = engine("convolution", script, dict(cases=cases, clip=list(clip)))
     for case, answer in zip(cases, said):
         t, d, half = case["t"], case["d"], case["padding"] == "half"
         kernel = torch.tensor(answer["numbers"], dtype=torch.float64).view(1, 1, t, d, d)
@@ -156,7 +156,7 @@ def test_what_the_filters_find(engine):
             it.convolution(film.flat(), it.filter(name, 3, 3), state).output(i, 2, k)))
         const names = ["edge", "moving edge", "blur", "difference"]
         return Object.fromEntries(names.map((name) => [name, data.map((film) => row(film, name))]))"""
-    found = {name: np.array(both) for name, both in engine("kernels", script, films).items()}
+    found = {name: np.array(both) for name, both in engine("convolution", script, films).items()}
     assert (found["difference"][0] == 0).all() and (found["difference"][1] != 0).any()
     assert found["moving edge"][1].max() > found["moving edge"][0].max()
     assert found["edge"][0].max() == found["edge"][1].max() == 3
