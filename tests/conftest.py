@@ -182,12 +182,12 @@ def chromium():
 
 
 @contextlib.contextmanager
-def browser(chromium):
-    """A new browser; there can be one at a time in a process."""
+def browser(chromium, more=()):
+    """A new browser, with more flags; there can be one at a time in a process."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *more])
         yield browser
         browser.close()
 

@@ -11,9 +11,10 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
 
 import nbformat
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import ROOT, SERIES, browser_page
+from conftest import ROOT, SERIES, browser, browser_page, page_of
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -249,3 +250,25 @@ def test_dark_and_light_can_be_chosen(open_page):
         page.locator("button.theme-switch-button:visible").first.click()
         page.locator(f"[data-theme-value={scheme}]:visible, button[data-mode={scheme}]:visible").first.click()
         assert page.locator("html").get_attribute("data-theme") == scheme
+
+
+def test_the_camera_is_a_clip(book, site, chromium, request, tmp_path):
+    """A film played as the camera: a bright square on black. What is filmed is that, in as many frames as the explorer has."""
+    frame = np.full((64, 64), 16, np.uint8)
+    frame[16:48, 16:48] = 235
+    grey = bytes([128]) * (2 * 32 * 32)  # no colour
+    film = b"YUV4MPEG2 W64 H64 F30:1 Ip C420jpeg\n" + 30 * (b"FRAME\n" + frame.tobytes() + grey)
+    (tmp_path / "camera.y4m").write_bytes(film)
+    flags = [f"--use-file-for-fake-video-capture={tmp_path / 'camera.y4m'}"]
+    flags += ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    with browser(chromium, flags) as new, page_of(new, request, width=1280, height=1000) as page:
+        page.goto(f"{site}notebooks/01_see_a_video_as_a_tensor.html")
+        page.get_by_role("button", name="your camera").click()
+        expect(page.locator(".explorer .said")).to_contain_text("Filming: ")
+        expect(page.locator(".explorer .said")).to_have_text("", timeout=20_000)
+        row = page.get_by_role("slider", name="row")
+        assert row.get_attribute("max") == "111"
+        at = "(c, x, y) => [...c.getContext('2d').getImageData(c.width * x, c.height * y, 1, 1).data].slice(0, 3)"
+        flat = page.locator("canvas.flat")
+        inside, outside = (flat.evaluate(f"c => ({at})(c, {x}, {y})") for x, y in ((0.2, 0.2), (0.05, 0.05)))
+        assert min(inside) > 200 and max(outside) < 60
