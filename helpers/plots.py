@@ -56,11 +56,13 @@ def show(figure: Figure, alt: str) -> None:
     display({"image/png": data, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
 
 
-def play(films: ArrayLike | Mapping[str, ArrayLike], alt: str, fps: float = 15.0, width: int = 224) -> None:
+def play(
+    films: ArrayLike | Mapping[str, ArrayLike], alt: str, fps: float = 15.0, width: int = 224, limit: int = 150_000
+) -> None:
     """Display a clip that moves, or several side by side with a name above each, as an animated PNG that begins again.
 
-    The colors are reduced, from 128 to 8, until the picture has at most 150 kB; ValueError if that is not enough, or if `alt`
-    does not say what it shows.
+    The colors are reduced, from 128 to 8, until the picture has at most `limit` bytes; ValueError if that is not enough, or if
+    `alt` does not say what it shows.
 
     Args:
         films: uint8 (T, H, W, 3), or such by name, all of as many frames of one size.
@@ -77,10 +79,10 @@ def play(films: ArrayLike | Mapping[str, ArrayLike], alt: str, fps: float = 15.0
         few = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
         with io.BytesIO() as file:
             few[0].save(file, "png", save_all=True, append_images=few[1:], duration=1000 / fps, loop=0, optimize=True)
-            if len(data := file.getvalue()) <= 150_000:
+            if len(data := file.getvalue()) <= limit:
                 data = base64.b64encode(data).decode()
                 return display({"image/png": data, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
-    raise ValueError(f"{len(data):,} bytes in 8 colors are more than 150,000: take fewer or smaller frames")
+    raise ValueError(f"{len(data):,} bytes in 8 colors are more than {limit:,}: take fewer or smaller frames")
 
 
 def _side_by_side(films, t, width):
