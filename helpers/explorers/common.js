@@ -55,7 +55,8 @@ export function colours(element, redraw) {
   return { read, stop };
 }
 
-let names = 0; // of controls: a label needs its control's id
+/** A name that nothing else in the document has: other explorers may stand in it, with modules of their own. */
+export const newId = () => `explorer-${Math.random().toString(36).slice(2)}`;
 
 /**
  * A slider for a number of the model, with its name and its value beside it.
@@ -63,7 +64,7 @@ let names = 0; // of controls: a label needs its control's id
  * `say` makes a text of the number.
  */
 export function slider(model, name, { label, min, max, step = 1, values = null, say = String, kind = "" }) {
-  const id = `explorer-${names++}`;
+  const id = newId();
   const range = values ? { min: 0, max: values.length - 1, step: 1 } : { min, max, step };
   const input = make("input", { type: "range", id, ...range });
   const output = make("output", { for: id });
@@ -82,7 +83,7 @@ export function slider(model, name, { label, min, max, step = 1, values = null, 
 
 /** Buttons of which one is pressed, for a text or number of the model; `options` are pairs of a value and its label. */
 export function choice(model, name, { label, options }) {
-  const group = `explorer-${names++}`;
+  const group = newId();
   const buttons = options.map(([value, text]) => {
     const input = make("input", { type: "radio", name: group, value });
     input.addEventListener("change", () => change(model, { [name]: value }));

@@ -10,6 +10,7 @@ import {
   make,
   megabytes,
   millions,
+  newId,
   oncePerFrame,
   slider,
 } from "./common.js";
@@ -37,7 +38,7 @@ function render({ model, el }) {
   const root = begin(el, "family");
   const family = model.get("family");
   const names = Object.keys(family);
-  const picker = make("select", { id: `explorer-member-${Math.random().toString(36).slice(2)}` });
+  const picker = make("select", { id: newId() });
   picker.append(
     ...names.map((name) => make("option", { value: name }, model.get("names")[name])),
     make("option", { value: "" }, "a mixture of your own"),

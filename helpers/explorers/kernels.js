@@ -13,6 +13,7 @@ import {
   facesReader,
   make,
   midplanes,
+  newId,
   oncePerFrame,
   onWall,
   paint,
@@ -132,7 +133,7 @@ function controls(model, middle) {
 /** M, from an eighth to four times the paper's, in steps of which ten double it. In the middle mark it follows the paper's. */
 function middleSlider(model) {
   const paper = () => midplanes(model.get("inplanes"), model.get("planes"), model.get("t"), model.get("d"));
-  const id = "explorer-middle-" + Math.random().toString(36).slice(2);
+  const id = newId();
   const input = make("input", { type: "range", id, min: -30, max: 20, step: 1, list: `${id}-marks` });
   const output = make("output", { for: id });
   const marks = make("datalist", { id: `${id}-marks` }, make("option", { value: 0 }));

@@ -177,6 +177,7 @@ def page_with(opened, request):
             """async (data) => {
                 const place = document.querySelector(".runs-here")
                 place.firstElementChild.textContent = data
+                window.sent = place.firstElementChild
                 await run(place)
                 window.model = place.model
             }""",
@@ -523,3 +524,25 @@ def test_the_attribution_follows_the_hand(page_with):
     page.mouse.click(bars["x"] + bars["width"] * 12.5 / 16, bars["y"] + 50)
     expect(said).to_contain_text("frame 12:")
     assert seconds_to_answer(page, page.get_by_role("slider", name="frame")) < 0.05
+
+
+def test_two_explorers_in_a_document_do_not_meet(page_with):
+    """As when two notebooks are open in JupyterLab: names of controls are their own."""
+    page = page_with(kernel_explorer())
+    page.evaluate(
+        """async () => {
+            const second = document.querySelector(".runs-here").cloneNode()
+            second.append(window.sent.cloneNode(true))
+            document.body.append(second)
+            await run(second)
+        }"""
+    )
+    ids = page.locator("[id]").evaluate_all("elements => elements.map(element => element.id)")
+    assert len(ids) == len(set(ids)) > 20
+    first, second = page.locator(".explorer").all()
+    second.get_by_text("blur over time").click()
+    second.get_by_label("t, frames").press("ArrowRight")
+    expect(first.get_by_label("moving edge", exact=True)).to_be_checked()
+    expect(second.get_by_label("blur over time")).to_be_checked()
+    expect(first.get_by_label("t, frames")).to_have_value("1")
+    expect(second.get_by_label("t, frames")).to_have_value("2")
