@@ -471,14 +471,18 @@ def test_bfloat16_computes_the_steps_in_bfloat16_and_learns_the_same():
 
 
 def test_a_step_in_bfloat16_has_the_gradients_of_float32_to_bfloat16s_digits():
-    """On trained weights. Fresh ones are so badly conditioned that any rounding to eight bits turns their gradient."""
-    clips, gradients = list(stickfigures.StickFigures(8, seed=1, frames=8, size=32, transform=transforms.normalize)), {}
+    """On trained weights. Fresh ones are so badly conditioned that any rounding to eight bits turns their gradient.
+
+    On 24 frames, since no stage has two of them then: on some processors that breaks a gradient (notebook 13).
+    """
+    figures = stickfigures.StickFigures(8, seed=1, frames=24, size=32, transform=transforms.normalize)
+    clips, gradients = list(figures), {}
     for precision in ("float32", "bfloat16"):
         network = weights.load("stickfigures").network
         training.train(network, clips, clips, epochs=1, batch_size=8, lr=1e-9, precision=precision)
         gradients[precision] = [p.grad for p in network.parameters()]
     for exact, rounded in zip(*gradients.values()):
-        assert 0 < (exact - rounded).norm() / exact.norm() < 0.25  # of each layer: infinite ones were seen elsewhere
+        assert 0 < (exact - rounded).norm() / exact.norm() < 0.25  # of each layer
 
 
 def test_the_precision_follows_the_device_and_others_are_refused(monkeypatch):
