@@ -152,9 +152,7 @@ def describe(app, tree):
     for cell in tree.findall(nodes.container):
         if "tag_widget" in cell["classes"]:
             if data := next(waiting):
-                cell += nodes.raw(
-                    "", f'<div class="runs-here"><script type="application/json">{data}</script></div>', format="html"
-                )
+                cell += running(data)
             cell += nodes.paragraph("", IT_MOVES if data else HOW_TO_MOVE, classes=["how-it-moves"])
 
 

@@ -1,6 +1,6 @@
 // Notebook 11: a clip under the attribution map of a stage, frame by frame.
 
-import { begin, change, choice, colours, make, oncePerFrame, picture, player, sized, slider } from "./common.js";
+import { begin, change, choice, keepDrawn, make, picture, player, sized, slider } from "./common.js";
 import { fromMosaic } from "./film.js";
 
 function render({ model, el }) {
@@ -26,12 +26,12 @@ function render({ model, el }) {
     said,
   );
 
-  const draw = () => {
+  const draw = (ink) => {
     const [stage, moment] = [model.get("stage"), model.get("moment")];
     const shares = model.get("fractions")[stage];
     if (films.plain) drawFrame(plain, films.plain, moment);
     if (films[stage]) drawFrame(under, films[stage], moment);
-    drawShares(bars, shares, moment, theme.read());
+    drawShares(bars, shares, moment, ink);
     said.textContent = `frame ${moment}: ${Math.round(100 * shares[moment])} % of the attribution by ${stage}`;
     plain.setAttribute("aria-label", `Frame ${moment}.`);
     under.setAttribute("aria-label", `Frame ${moment} under the attribution map of ${stage}.`);
@@ -40,17 +40,14 @@ function render({ model, el }) {
       `Each frame's share of the attribution; frame ${shares.indexOf(Math.max(...shares))} has most.`,
     );
   };
-  const redraw = oncePerFrame(draw);
-  const theme = colours(root, redraw);
-  ["stage", "moment"].forEach((name) => model.on(`change:${name}`, redraw));
+  const { redraw, stop } = keepDrawn(root, model, ["stage", "moment"], draw);
   bars.addEventListener("pointerdown", (event) =>
     change(model, { moment: Math.min(count - 1, Math.floor((event.offsetX / bars.clientWidth) * count)) }),
   );
   const sent = { plain: model.get("film"), ...model.get("under") };
   for (const [name, bytes] of Object.entries(sent))
     fromMosaic(bytes, model.get("shape")).then((film) => ((films[name] = film), redraw()));
-  draw();
-  return () => (theme.stop(), ["stage", "moment"].forEach((name) => model.off(`change:${name}`, redraw)));
+  return stop;
 }
 
 function drawFrame(canvas, film, t) {

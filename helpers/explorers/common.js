@@ -27,7 +27,7 @@ export function begin(el, kind) {
 }
 
 /** Call `draw` once before the next picture, however often something has changed since the last one. */
-export function oncePerFrame(draw) {
+function oncePerFrame(draw) {
   let waiting = false;
   return () => {
     if (!waiting) requestAnimationFrame(() => ((waiting = false), draw()));
@@ -36,7 +36,7 @@ export function oncePerFrame(draw) {
 }
 
 /** The colours of the series as the style sheet has them, light or dark, and a call of `redraw` when that changes. */
-export function colours(element, redraw) {
+function colours(element, redraw) {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", redraw);
   const watcher = new MutationObserver(redraw);
@@ -53,6 +53,21 @@ export function colours(element, redraw) {
     );
   };
   return { read, stop };
+}
+
+/**
+ * Draw now, and again when one of these values of the model changes, or the colours, or the width.
+ * Gives back `redraw`, the colours, and `stop`, for when the explorer goes.
+ */
+export function keepDrawn(root, model, names, draw) {
+  const redraw = oncePerFrame(() => draw(theme.read()));
+  const theme = colours(root, redraw);
+  names.forEach((name) => model.on(`change:${name}`, redraw));
+  const watcher = new ResizeObserver(redraw);
+  watcher.observe(root);
+  draw(theme.read());
+  const stop = () => (theme.stop(), watcher.disconnect(), names.forEach((name) => model.off(`change:${name}`, redraw)));
+  return { redraw, stop };
 }
 
 /** A name that nothing else in the document has: other explorers may stand in it, with modules of their own. */

@@ -1,19 +1,6 @@
 // Notebook 08: any mixture of convolutions, what it costs, and how many of its weights can learn.
 
-import {
-  begin,
-  by,
-  change,
-  choice,
-  colours,
-  commas,
-  make,
-  megabytes,
-  millions,
-  newId,
-  oncePerFrame,
-  slider,
-} from "./common.js";
+import { begin, by, change, choice, keepDrawn, commas, make, megabytes, millions, newId, slider } from "./common.js";
 import { layers } from "./resnet.js";
 
 const STAGES = ["stem", "layer1", "layer2", "layer3", "layer4"];
@@ -125,12 +112,9 @@ function render({ model, el }) {
     );
     said.textContent = sentence(name, now, model.get("accuracy"), model.get("names"));
   };
-  const redraw = oncePerFrame(draw);
-  const theme = colours(root, redraw);
-  const heard = ["kinds", "depth", "frames", "size"];
-  heard.forEach((what) => model.on(`change:${what}`, redraw));
-  draw();
-  return () => (theme.stop(), heard.forEach((what) => model.off(`change:${what}`, redraw)));
+  const { stop } = keepDrawn(root, model, ["kinds", "depth", "frames", "size"], draw);
+
+  return stop;
 }
 
 function sentence(name, { depth, frames }, accuracy, names) {

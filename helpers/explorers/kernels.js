@@ -5,7 +5,7 @@ import {
   by,
   change,
   choice,
-  colours,
+  keepDrawn,
   commas,
   cuts,
   drawRoom,
@@ -14,7 +14,6 @@ import {
   make,
   midplanes,
   newId,
-  oncePerFrame,
   onWall,
   paint,
   picture,
@@ -69,7 +68,7 @@ function render({ model, el }) {
     return cached;
   };
 
-  const draw = () => {
+  const draw = (ink) => {
     const now = state();
     const made = recompute(now);
     const { cost } = made;
@@ -78,18 +77,14 @@ function render({ model, el }) {
     place.show();
     place.input.disabled = run.disabled = !cost.fits;
     middle.show();
-    drawScenes(scene, now, made, theme.read());
+    drawScenes(scene, now, made, ink);
     drawBars(bars, cost);
     said.textContent = sentence(now, cost);
-    computed.draw(now, made, theme.read());
+    computed.draw(now, made, ink);
   };
-  const redraw = oncePerFrame(draw);
-  const theme = colours(root, redraw);
-  names.forEach((name) => model.on(`change:${name}`, redraw));
-  const watcher = new ResizeObserver(redraw);
-  watcher.observe(root);
-  draw();
-  return () => (theme.stop(), watcher.disconnect(), names.forEach((name) => model.off(`change:${name}`, redraw)));
+  const { stop } = keepDrawn(root, model, names, draw);
+
+  return stop;
 }
 
 function controls(model, middle) {

@@ -4,13 +4,12 @@ import {
   begin,
   by,
   change,
-  colours,
+  keepDrawn,
   commas,
   cuts,
   make,
   megabytes,
   millions,
-  oncePerFrame,
   picture,
   player,
   sized,
@@ -55,7 +54,7 @@ function render({ model, el }) {
     inside.part,
   );
 
-  const draw = () => {
+  const draw = (ink) => {
     const now = Object.fromEntries(
       ["frames", "size", "width", "classes", "part", "layer"].map((name) => [name, model.get(name)]),
     );
@@ -69,17 +68,11 @@ function render({ model, el }) {
       `${megabytes(total("bytes", of))} kept for the backward pass`;
     said.textContent =
       (now.part === "clip" ? "" : `${now.part}: ${numbers(rows)}. `) + `The whole network: ${numbers(all)}.`;
-    inside.draw(now, rows, theme.read());
+    inside.draw(now, rows, ink);
   };
-  const redraw = oncePerFrame(draw);
-  const theme = colours(root, redraw);
-  const names = ["frames", "size", "part", "layer", "moment"];
-  names.forEach((name) => model.on(`change:${name}`, redraw));
-  const watcher = new ResizeObserver(redraw);
-  watcher.observe(root);
+  const { redraw, stop } = keepDrawn(root, model, ["frames", "size", "part", "layer", "moment"], draw);
   inside.ready.then(redraw);
-  draw();
-  return () => (theme.stop(), watcher.disconnect(), names.forEach((name) => model.off(`change:${name}`, redraw)));
+  return stop;
 }
 
 function drawParts(parts, all, { frames, size, part }, model) {

@@ -1,6 +1,6 @@
 // Notebook 03: which motions a pair of a spatial and a temporal convolution can express, with so many channels between them.
 
-import { begin, choice, colours, make, oncePerFrame, picture, player, sized, slider } from "./common.js";
+import { begin, choice, keepDrawn, make, picture, player, sized, slider } from "./common.js";
 
 const SIZE = 7; // frames, rows and columns of the kernel
 const MOTIONS = ["still edge", "moving edge", "moving bar", "flicker", "drift"];
@@ -80,12 +80,12 @@ function render({ model, el }) {
     said,
   );
 
-  const draw = () => {
+  const draw = (ink) => {
     const [motion, speed, count] = ["motion", "speed", "midplanes"].map((name) => model.get(name));
     const kernel = motionKernel(motion, speed);
     const parts = svd(kernel);
     const again = approximation(parts, count);
-    drawAll(drawing, kernel, again.kernel, parts, count, Math.floor(shown), theme.read());
+    drawAll(drawing, kernel, again.kernel, parts, count, Math.floor(shown), ink);
     const most = rank(parts.values);
     const share = `${Math.round(100 * again.error)} %`;
     said.textContent =
@@ -97,14 +97,9 @@ function render({ model, el }) {
         `singular values as shares of the norm: ${parts.values.map((n) => (n / Math.hypot(...parts.values)).toFixed(2)).join(", ")}.`,
     );
   };
-  const redraw = oncePerFrame(draw);
-  const theme = colours(root, redraw);
-  const names = ["motion", "speed", "midplanes"];
-  names.forEach((name) => model.on(`change:${name}`, redraw));
-  const watcher = new ResizeObserver(redraw);
-  watcher.observe(root);
-  draw();
-  return () => (theme.stop(), watcher.disconnect(), names.forEach((name) => model.off(`change:${name}`, redraw)));
+  const { redraw, stop } = keepDrawn(root, model, ["motion", "speed", "midplanes"], draw);
+
+  return stop;
 }
 
 const shades = (numbers, limit) =>

@@ -3,12 +3,11 @@
 import {
   begin,
   change,
-  colours,
+  keepDrawn,
   cuts,
   drawRoom,
   faces,
   make,
-  oncePerFrame,
   paint,
   player,
   projection,
@@ -36,9 +35,8 @@ function render({ model, el }) {
     change(model, Object.fromEntries(["time", "row", "column"].map((name, k) => [name, values[k]])));
   const run = player(() => change(model, { time: (model.get("time") + 1) % film.shape[0] }));
 
-  const draw = () => {
+  const draw = (ink) => {
     if (!film) return;
-    const ink = theme.read();
     const at = place();
     const pictures = cuts(film.shape, at, film.pixel);
     drawScene(scene, film.shape, at, pictures, projection(model.get("yaw"), model.get("pitch")), ink);
@@ -50,12 +48,7 @@ function render({ model, el }) {
       `Three cuts, side by side: ${words}. The row and the column are shown over time. A click moves them.`,
     );
   };
-  const redraw = oncePerFrame(draw);
-  const theme = colours(root, redraw);
-  const names = ["time", "row", "column", "yaw", "pitch"];
-  names.forEach((name) => model.on(`change:${name}`, redraw));
-  const watcher = new ResizeObserver(redraw);
-  watcher.observe(root);
+  const { redraw, stop } = keepDrawn(root, model, ["time", "row", "column", "yaw", "pitch"], draw);
 
   const show = (other) => {
     film = other;
@@ -67,7 +60,7 @@ function render({ model, el }) {
   const buttons = make("div", { class: "beside" }, run, ...ownClip(model.get("shape"), show, said));
   root.append(make("div", { class: "beside top" }, scene, flat), ...sliders, buttons, said);
   fromMosaic(model.get("film"), model.get("shape")).then(show);
-  return () => (theme.stop(), watcher.disconnect(), names.forEach((name) => model.off(`change:${name}`, redraw)));
+  return stop;
 }
 
 function drawScene(canvas, shape, at, pictures, project, ink) {

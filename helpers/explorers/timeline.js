@@ -1,6 +1,6 @@
 // Notebook 07: a video as the network reads it, and its predictions over time.
 
-import { begin, change, colours, make, oncePerFrame, picture, player, sized, slider } from "./common.js";
+import { begin, change, keepDrawn, make, picture, player, sized, slider } from "./common.js";
 import { fromMosaic } from "./film.js";
 
 /** Which clip says most about a moment: the one whose middle is nearest to it. All in frames. */
@@ -45,8 +45,7 @@ function render({ model, el }) {
     said,
   );
 
-  const draw = () => {
-    const ink = theme.read();
+  const draw = (ink) => {
     const moment = model.get("moment");
     const clip = clipAt(moment, starts, model.get("frames"));
     const best = probs[clip]
@@ -71,11 +70,7 @@ function render({ model, el }) {
       `A lane for each of ${chosen.map((k) => labels[k]).join(", ")} over the seconds, dark where it is probable.`,
     );
   };
-  const redraw = oncePerFrame(draw);
-  const theme = colours(root, redraw);
-  model.on("change:moment", redraw);
-  const watcher = new ResizeObserver(redraw);
-  watcher.observe(root);
+  const { redraw, stop } = keepDrawn(root, model, ["moment"], draw);
   lanesDrawing.addEventListener(
     "pointerdown",
     (event) => (lanesDrawing.setPointerCapture(event.pointerId), follow(event)),
@@ -86,8 +81,7 @@ function render({ model, el }) {
   );
   const follow = (event) => move(((event.offsetX - NAMES) / (lanesDrawing.clientWidth - NAMES)) * count);
   fromMosaic(model.get("film"), model.get("shape")).then((sent) => ((film = sent), redraw()));
-  draw();
-  return () => (theme.stop(), watcher.disconnect(), model.off("change:moment", redraw));
+  return stop;
 }
 
 const NAMES = 110; // pixels left of the lanes, for their names
