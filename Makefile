@@ -43,11 +43,11 @@ notebooks: $(STAMP) ## run the series from a fresh start and store what it print
 pictures: $(STAMP) ## draw the pictures in img/
 	$(BIN)/python img/draw.py
 
-book: $(STAMP) ## build the series as a site, from what the notebooks hold, in build/book
+book: $(EXTRAS) ## build the series as a site, from what the notebooks hold, in build/book
 	$(BIN)/python -m sphinx -W --keep-going -q -c book -d build/doctrees . build/book
 	@echo "Open build/book/index.html"
 
-extras: $(EXTRAS) ## install what only notebook 14 runs: Ray, ONNX and its runtimes
+extras: $(EXTRAS) ## install what notebook 14 and the site want beside: Ray, ONNX and its runtimes
 
 requirements: $(STAMP) ## resolve pyproject.toml into the two lists of exact versions; UPGRADE=--upgrade for newer ones
 	$(call resolve,requirements.txt,--extra test --extra book --extra work)

@@ -10,6 +10,7 @@ import io
 import json
 import re
 import shutil
+import sys
 import typing
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from docutils import nodes
 from PIL import Image
 
 from helpers.explorers import on_page
+
+sys.path.insert(0, str(Path(__file__).parent))
+import try_it
 
 project = "Video networks, from an empty cell"
 author = "the authors of the notebooks"
@@ -39,8 +43,8 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_favicon = "favicon.svg"
 html_context = {"default_mode": "auto"}  # dark or light, as the reader's system is
-html_static_path = ["style.css", "explorers.js", "../helpers/explorers/explorers.css"]
-html_css_files = ["style.css", "explorers.css"]
+html_static_path = ["style.css", "try_it.css", "explorers.js", "../helpers/explorers/explorers.css"]
+html_css_files = ["style.css", "explorers.css", "try_it.css"]
 html_js_files = ["explorers.js"]
 html_theme_options = {
     "home_page_in_toc": True,
@@ -49,7 +53,23 @@ html_theme_options = {
     "use_fullscreen_button": False,
 }
 
+WITHOUT = try_it.missing()  # why there is no page "Try it"; None where there is one
+if WITHOUT is None:
+    include_patterns.append("book/try_it.md")
+else:
+    print(f"The site is built without the page 'Try it': {WITHOUT}.")
+TRY_IT = """
+
+[**Try it**](book/try_it.md): the network of this series answers in your browser, about your own videos, and learns motions of
+your own. Nothing is installed.
+"""
 CONTENTS = """
+
+```{toctree}
+:hidden:
+
+book/try_it
+```
 
 ```{toctree}
 :hidden:
@@ -91,7 +111,9 @@ explorers = {}  # by page: for each place with an explorer what the page needs t
 def read(app, name, source):
     """Add the table of contents to the first page, and note what the pictures of a notebook show."""
     if name == root_doc:
-        source[0] += CONTENTS
+        contents = CONTENTS if WITHOUT is None else CONTENTS.replace("book/try_it", "")
+        head, space, rest = source[0].partition("\n\n")
+        source[0] = head + (TRY_IT if WITHOUT is None else "") + space + rest + contents
         explorers[name] = [explorer("from helpers.lessons.compare_3d_and_2plus1d import kernel_explorer")]
     if not name.startswith("notebooks/"):
         return
@@ -164,6 +186,8 @@ def finish(app, error):
         folder.mkdir(exist_ok=True)
         for name, content in strips.items():
             (folder / name).write_bytes(content)
+        if WITHOUT is None:
+            try_it.build(Path(app.outdir, "_static"))
 
 
 def setup(app):

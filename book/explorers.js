@@ -32,8 +32,21 @@ function standStill(image) {
   image.src = `${root}_static/strips/${image.src.split("/").pop()}`;
 }
 
+/** The page "Try it" has modules of its own, which a browser takes from a server only. */
+async function tryIt(place) {
+  if (location.protocol === "file:") {
+    place.textContent =
+      "Browsers run this page from a server only. In the folder of the site: python -m http.server, then open http://localhost:8000.";
+    return;
+  }
+  const address = new URL(`${document.documentElement.dataset.content_root}_static/try/page.js`, location.href);
+  const { begins } = await import(address);
+  begins(modelOf({}));
+}
+
 document.addEventListener("DOMContentLoaded", () => {
   if (matchMedia("(prefers-reduced-motion: reduce)").matches)
     document.querySelectorAll("img.moves").forEach(standStill);
   document.querySelectorAll(".runs-here").forEach(run);
+  document.querySelectorAll('.try-it[data-part="start"]').forEach(tryIt);
 });

@@ -1,5 +1,7 @@
 // Films: those that Python sends as one picture, and the reader's own, from a file or from the camera.
 
+import { film, openCamera } from "./camera.js";
+
 /** A film that Python made a mosaic of, some frames a row: { shape: [T, H, W], pixel(t, row, column) as [red, green, blue] }. */
 export async function fromMosaic(bytes, shape) {
   const image = await createImageBitmap(new Blob([bytes]));
@@ -37,33 +39,14 @@ export async function fromFile(file, [T, H, W], fps) {
 
 /** So many frames of the camera, so many a second; `tell` is called with the share that is filmed. */
 export async function fromCamera([T, H, W], fps, tell) {
-  let stream;
+  const camera = await openCamera();
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: true });
-  } catch {
-    throw new Error("There is no camera, or this page may not use it.");
-  }
-  const video = document.createElement("video");
-  video.muted = true;
-  video.srcObject = stream;
-  try {
-    await video.play();
-    const frames = [];
-    const start = performance.now();
-    while (frames.length < T) {
-      await new Promise(requestAnimationFrame);
-      while (frames.length < T && performance.now() - start >= (1000 * frames.length) / fps)
-        frames.push(square(video, video.videoWidth, video.videoHeight, H, W));
-      tell(frames.length / T);
-    }
-    return stacked(frames, [H, W]);
+    const take = (video) => square(video, video.videoWidth, video.videoHeight, H, W);
+    return stacked(await film(camera, T, fps, { take, tell: (_, number) => tell((number + 1) / T) }), [H, W]);
   } finally {
-    stream.getTracks().forEach((track) => track.stop());
+    camera.close();
   }
 }
-
-/** Can this page ask for a camera? Browsers have it for https and for localhost only. */
-export const hasCamera = () => Boolean(navigator.mediaDevices?.getUserMedia);
 
 function once(video, event) {
   return new Promise((done, failed) => {

@@ -15,7 +15,8 @@ import {
   slider,
   turnable,
 } from "./common.js";
-import { fromCamera, fromFile, fromMosaic, hasCamera } from "./film.js";
+import { hasCamera } from "./camera.js";
+import { fromCamera, fromFile, fromMosaic } from "./film.js";
 
 const FPS = 30;
 

@@ -1,20 +1,32 @@
 """A network leaves PyTorch: as an ONNX file, in float32 or 8-bit integers, for other runtimes. See notebook 14.
 
+    python -m helpers.scale.export mine.pt      makes the folder `mine`, which the page "Try it" of the site opens
+
 What this needs beyond PyTorch comes with `make extras`; without it every function raises an ImportError that says so.
 """
 
+import argparse
+import copy
+import hashlib
 import importlib
+import json
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["export", "onnx_runtime", "openvino", "quantize"]
+from helpers import transforms, weights
+from helpers.commands import terminal
+from helpers.scale.inference import conv3d_as_conv2d
+
+__all__ = ["Planar", "export", "export_for_page", "main", "onnx_runtime", "openvino", "quantize"]
 
 
 def export(network: nn.Module, path: str | os.PathLike, size: tuple[int, ...] = (3, 16, 112, 112)) -> None:
@@ -23,8 +35,7 @@ def export(network: nn.Module, path: str | os.PathLike, size: tuple[int, ...] = 
     Its input is called "clips", float32 (B, C, T, H, W), its output "logits", float32 (B, classes). torch.onnx folds batch
     norms into convolutions. An existing file is replaced. Raises ValueError for a network or a part of it in train mode.
     """
-    if any(module.training for module in network.modules()):
-        raise ValueError("call network.eval() first: in train mode batch norms take the statistics of the batch")
+    _require_eval(network)
     onnx, _ = _package("onnx"), _package("onnxscript")
     names = dict(input_names=["clips"], output_names=["logits"])
     batch = ({0: torch.export.Dim("batch")},)
@@ -78,6 +89,90 @@ def openvino(path: str | os.PathLike, threads: int = 0, precision: str = "f32") 
     return lambda clips: torch.from_numpy(compiled(_array(clips))["logits"])
 
 
+class Planar(nn.Module):
+    """A (2+1)D network of 2D convolutions only, its batch norms folded; for one clip (1, 3, T, H, W) at a time.
+
+    It gives the logits (1, classes), the features (1, channels) before the last layer, and the feature maps of the stem and
+    of the four stages, (1, C, T, H, W) each. ValueError for a network in train mode, or with a convolution over space and
+    time at once, for which there is no 2D convolution.
+    """
+
+    STAGES = "stem", "layer1", "layer2", "layer3", "layer4"
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        _require_eval(network)
+        self.network, conv = copy.deepcopy(network), None
+        for name, layer in list(self.network.named_modules()):
+            if isinstance(layer, nn.Conv3d):
+                conv = name
+            elif isinstance(layer, nn.BatchNorm3d):  # every one follows a convolution
+                self.network.set_submodule(conv, fuse_conv_bn_eval(self.network.get_submodule(conv), layer))
+                self.network.set_submodule(name, nn.Identity())
+        conv3d_as_conv2d(self.network)
+        self.eval()
+        left = [name for name, layer in self.network.named_modules() if isinstance(layer, nn.Conv3d)]
+        if left:
+            raise ValueError(f"{left[0]} convolves over space and time at once; only (2+1)D networks are flat")
+
+    def forward(self, clip: Tensor) -> tuple[Tensor, ...]:
+        x, maps = clip, []
+        for stage in self.STAGES:
+            x = self.network.get_submodule(stage)(x)
+            maps.append(x)
+        features = x.mean((2, 3, 4))
+        return self.network.fc(features), features, *maps
+
+
+def export_for_page(pretrained: weights.Pretrained, folder: str | os.PathLike) -> dict:
+    """Write what a browser needs to run a (2+1)D network: `network.onnx`, in half precision, and `network.json`.
+
+    The second holds the labels, the clip's frames, rate and size, the preprocessing, and the last layer. The folder is made.
+    Returns what is in it. ValueError as of `Planar`, or for a network without labels or with another preprocessing.
+    """
+    size = weights.crop_size_of(pretrained)
+    if pretrained.labels is None or size is None:
+        raise ValueError(f"{pretrained.name}: a page needs labels, and transforms.preprocess as the preprocessing")
+    onnx, _ = _package("onnx"), _package("onnxscript")
+    planar, clip = Planar(pretrained.network), torch.zeros(1, 3, pretrained.frames, size, size)
+    names = dict(input_names=["clip"], output_names=["logits", "features", *Planar.STAGES])
+    model = torch.onnx.export(planar, (clip,), dynamo=True, verbose=False, **names).model_proto
+    _halve(model.graph, onnx)
+    content = model.SerializeToString()
+    about = dict(
+        labels=list(pretrained.labels), frames=pretrained.frames, fps=pretrained.fps, crop=size,
+        resized=transforms.resized_size(size), mean=transforms.MEAN, std=transforms.STD,
+        trained_on=pretrained.trained_on, score=pretrained.score, bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        weight=np.round(planar.network.fc.weight.tolist(), 6).tolist(), bias=planar.network.fc.bias.tolist(),
+    )  # fmt: skip
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "network.onnx").write_bytes(content)
+    (folder / "network.json").write_text(json.dumps(about, ensure_ascii=False) + "\n", encoding="utf-8")
+    return about
+
+
+def _halve(graph, onnx):
+    """Store float32 weights as float16, each with a node that casts it back; a runtime does that once, when it loads them."""
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            name, half = tensor.name, onnx.numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}_half"))
+            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*casts, *nodes])
+    for node in graph.node:
+        del node.metadata_props[:]
+
+
+def _require_eval(network):
+    if any(module.training for module in network.modules()):
+        raise ValueError("call network.eval() first: in train mode batch norms take the statistics of the batch")
+
+
 def _array(clips):
     return np.ascontiguousarray(clips, dtype=np.float32)
 
@@ -87,3 +182,26 @@ def _package(name):
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ImportError(f"{error.name} is not installed here. Install it with `make extras`") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 0 if the folder was written, 2 if it could not be."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.scale.export", description="Make a folder that the page 'Try it' of the site opens."
+    )
+    parser.add_argument("weights", help="a file of helpers.training, or a name that helpers.classify knows")
+    parser.add_argument("--out", help="the folder to write; by default the name of the weights")
+    options = parser.parse_args(arguments)
+    folder = options.out or Path(options.weights).stem
+    with terminal():
+        try:
+            about = export_for_page(weights.load(options.weights), folder)
+        except (ValueError, ImportError, OSError) as error:
+            print(error, file=sys.stderr)
+            return 2
+        print(f"{folder}: {len(about['labels'])} labels, {about['bytes'] / 1e6:.1f} MB. Open it on the page 'Try it'.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+// A trained network in the reader's browser: onnxruntime-web runs it, on the GPU where the browser lets it, else in WebAssembly.
+
+import { normalize } from "./clips.js";
+
+const here = (name) => new URL(name, import.meta.url).href;
+const RUNTIME = {
+  webgpu: { script: here("ort/ort.webgpu.bundle.min.mjs"), wasm: here("ort/ort-wasm-simd-threaded.asyncify.wasm") },
+  wasm: { script: here("ort/ort.wasm.bundle.min.mjs"), wasm: here("ort/ort-wasm-simd-threaded.wasm") },
+};
+
+/** What the page knows of its network before it loads it: the contents of network.json. */
+export async function describe(name = "network/network.json") {
+  const answer = await fetch(here(name));
+  if (!answer.ok) throw new Error(`${name} cannot be had (${answer.status}).`);
+  return answer.json();
+}
+
+/**
+ * Load a network. `about` is what network.json says, `model` the bytes of a network.onnx of the reader's own, or null for the
+ * one of this page; `tell` is called with the bytes that have come. Gives back { about, backend, predict, close }.
+ */
+export async function load(about, model, tell, backend = "auto") {
+  const worker = new Worker(here("worker.js"), { type: "module" });
+  const waiting = new Map();
+  let count = 0;
+  const stop = (why) => {
+    worker.terminate();
+    for (const { failed } of waiting.values()) failed(new Error(why));
+    waiting.clear();
+  };
+  worker.onmessage = ({ data }) => {
+    if (data.progress) return tell(data.progress);
+    const { done, failed } = waiting.get(data.id);
+    waiting.delete(data.id);
+    data.failed ? failed(new Error(data.failed)) : done(data.done);
+  };
+  worker.onerror = (event) => stop(event.message || "The thread that computes has ended.");
+  const ask = (what) =>
+    new Promise((done, failed) => {
+      waiting.set(++count, { done, failed });
+      worker.postMessage({ ...what, id: count });
+    });
+  const network = model
+    ? { bytes: model }
+    : { address: `${here("network/network.onnx")}?${about.sha256.slice(0, 12)}` };
+  let ready;
+  try {
+    ready = await ask({ runtime: RUNTIME, network, backend });
+  } catch (error) {
+    stop(error.message);
+    throw error;
+  }
+  const shape = [1, 3, about.frames, about.crop, about.crop];
+  /** Outputs by name, each with `data` and `shape`, of frames that the network sees; and the milliseconds that it took. */
+  const predict = (frames, names = ["logits"]) => ask({ clip: normalize(frames, about), shape, names });
+  return { about, predict, backend: ready.backend, refused: ready.refused, close: () => stop("closed") };
+}
