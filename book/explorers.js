@@ -41,7 +41,7 @@ async function tryIt(place) {
   }
   const address = new URL(`${document.documentElement.dataset.content_root}_static/try/page.js`, location.href);
   const { begins } = await import(address);
-  begins(modelOf({}));
+  begins((place.model = modelOf({})));
 }
 
 document.addEventListener("DOMContentLoaded", () => {

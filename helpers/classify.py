@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from helpers import transforms, video, weights
+from helpers.camera import newest_clips
 from helpers.commands import CLOSED, named_device, number, terminal
 from helpers.weights import Pretrained
 
@@ -322,6 +323,8 @@ def _run(options: argparse.Namespace) -> int:
     if not options.json:
         print(f"Weights {pretrained.name!r}. {pretrained.trained_on}")
     settings = options.clips, options.top, options.device, getattr(torch, options.precision), options.fast
+    if options.camera is not None:
+        return _watch(pretrained, options)
     if options.out is not None:
         from helpers.scale import folder
 
@@ -339,7 +342,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         epilog="A FILE may begin with -, and may be a pattern such as *.mp4, where the terminal does not resolve it.",
     )  # fmt: skip
     add = parser.add_argument
-    add("files", nargs="+", metavar="FILE", help="a video; with --out a folder of videos")
+    add("files", nargs="*", metavar="FILE", help="a video; with --out a folder of videos")
     add("--weights", default="stickfigures", help=f"{', '.join(weights.NAMES)}, or your file; default: %(default)s")
     add("--clips", type=number(1, 100_000), default=5, help="clips of a video that are averaged, default: %(default)s")
     add("--top", type=number(1), default=5, help="predictions for a video, default: %(default)s")
@@ -348,12 +351,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--precision", default="float32", choices=PRECISIONS, help="default: %(default)s")
     add("--fast", action="store_true", help="prepare the network first, and scale frames as they are decoded")
     add("--timeline", action="store_true", help="what happens when, in a video of any length")
+    add("--camera", metavar="NUMBER", help="what a camera shows, until Ctrl-C: 0 is the first one; or its address")
     add("--json", action="store_true", help="one JSON object a line")
     add("--out", help="for a folder of any size: the file to which a row for each video is added")
     add("--retry", action="store_true", help="with --out: try the files again whose rows hold an error")
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args([_named_file(argument) for argument in arguments])
     options.files = [file for pattern in options.files for file in _matches(pattern)]
+    if bool(options.files) == (options.camera is not None):
+        parser.error("name a FILE, or a --camera, and not both")
     if options.out is not None and (len(options.files) > 1 or options.timeline):
         parser.error("--out goes with one folder, and not with --timeline")
     if options.retry and options.out is None:
@@ -392,6 +398,26 @@ def _print_row(file: str, row: dict, classify: Callable, options: argparse.Names
     elif problem:
         print("", problem["error"], sep="\n", file=sys.stderr, flush=True)
     return len(problem)
+
+
+def _watch(pretrained: Pretrained, options: argparse.Namespace) -> int:
+    """Say what a camera shows, whenever the answer changes; with --json each answer."""
+    source = int(options.camera) if options.camera.isdecimal() else options.camera
+    last = None
+    try:
+        for clip in newest_clips(source, pretrained.frames, pretrained.fps):
+            (probs,) = predict_clips(pretrained, [clip], options.device, getattr(torch, options.precision))
+            predictions = top_k(probs, pretrained.labels, options.top)
+            if options.json:
+                print(
+                    json.dumps(dict(camera=options.camera, predictions=[p._asdict() for p in predictions])), flush=True
+                )
+            elif predictions[0].label != last:
+                print(predictions[0], flush=True)
+            last = predictions[0].label
+    except video.VideoError as error:
+        print(error, file=sys.stderr)
+    return 1
 
 
 def _timeline(pretrained: Pretrained, options: argparse.Namespace, file: str) -> Iterator[Segment]:

@@ -1,6 +1,7 @@
 """What several tests need: films whose frames carry their number, real clips where there are some, another user."""
 
 import contextlib
+import functools
 import http.server
 import os
 import re
@@ -242,3 +243,75 @@ def pytest_runtest_makereport(item, call):
     if report.when == "call":
         item.failed = report.failed
     return report
+
+
+def camera_of(file):
+    """Flags with which Chromium plays a y4m file, from its beginning each time, where a page asks for the camera."""
+    flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    return [*flags, f"--use-file-for-fake-video-capture={file}"]
+
+
+def check_access(page):
+    """The accessibility checker finds nothing serious, and no heading out of order."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    serious = [
+        (rule["id"], len(rule["nodes"]), rule["nodes"][0]["html"][:300], rule["nodes"][0]["failureSummary"])
+        for rule in Axe().run(page).response["violations"]
+        if rule["impact"] in ("serious", "critical") or "heading" in rule["id"]
+    ]
+    assert serious == []
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory, worker_id):
+    """The folder of the built site, one for all processes of the tests; a warning of Sphinx is an error."""
+    from filelock import FileLock
+
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "book"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "index.html").exists():
+            command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "book", ".", str(folder)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(book):
+    """The address at which the site is served."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(book))) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def open_page(chromium, site, request):
+    """A function that opens a page of the site; whatever it misses, and every complaint in its console, is an error."""
+    stack = contextlib.ExitStack()
+
+    def open_one(name):
+        page = stack.enter_context(browser_page(chromium, request, width=1280, height=1000))
+        page.complaints = []
+        page.on(
+            "console", lambda message: message.type in ("error", "warning") and page.complaints.append(message.text)
+        )
+        page.on(
+            "request",
+            lambda asked: asked.url.startswith((site, "data:", f"blob:{site}")) or page.complaints.append(asked.url),
+        )
+        page.on("response", lambda got: got.status < 400 or page.complaints.append(f"{got.status} {got.url}"))
+        page.goto(site + name, wait_until="load")
+        page.wait_for_function("window.MathJax === undefined || window.MathJax.startup.promise")
+        return page
+
+    with stack:
+        yield open_one

@@ -2,7 +2,7 @@
 
 import { film, frameOf, hasCamera, openCamera } from "../explorers/camera.js";
 import { choice, make, player, slider } from "../explorers/common.js";
-import { fromPicture, openFile, ordered, seen, softmax } from "./clips.js";
+import { fitted, fromPicture, openFile, ordered, seen, softmax } from "./clips.js";
 import { answer, attempt, fileButton, here, percent, showBars, status } from "./parts.js";
 
 export function clipPart(root, shared) {
@@ -40,7 +40,7 @@ export function clipPart(root, shared) {
   const choose = () =>
     withNetwork(async (about) => {
       const clip = shared.get("clips")[drawn.selectedIndex];
-      const frames = await fromPicture(here(`clips/${clip.file}`), clip);
+      const frames = fitted(await fromPicture(here(`clips/${clip.file}`), clip), about.frames);
       const known = drawn.selectedIndex === 0 ? about.logits : null;
       show(
         frames.map((frame) => seen(frame, about)),
@@ -131,8 +131,6 @@ export function clipPart(root, shared) {
   for (const name of ["answered", "second"]) shared.on(`change:${name}`, draw);
   shared.on("change:network", () => {
     shared.set("answered", null);
-    const clips = shared.get("network").about.clips;
-    if (clips) shared.set("clips", clips);
     drawn.replaceChildren(...shared.get("clips").map(({ name }) => make("option", {}, name)));
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     if (!still && timer.getAttribute("aria-pressed") === "false") timer.click();

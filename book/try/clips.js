@@ -76,9 +76,16 @@ export function ordered(frames, order) {
   return shuffled;
 }
 
+/** So many frames from the middle of a clip; of a shorter one, some twice. */
+export function fitted(frames, count) {
+  const start = Math.floor((frames.length - count) / 2);
+  if (start >= 0) return frames.slice(start, start + count);
+  return Array.from({ length: count }, (_, t) => frames[Math.floor((t * frames.length) / count)]);
+}
+
 /** A drawn clip: the frames of one picture, in which they lie side by side. */
 export async function fromPicture(address, { width, height, count }) {
-  const answer = await fetch(address);
+  const answer = await fetch(address).catch(() => ({ ok: false, status: "no connection" }));
   if (!answer.ok) throw new Error(`This clip cannot be had (${answer.status}). Try again, or choose another one.`);
   const image = await createImageBitmap(await answer.blob());
   const context = new OffscreenCanvas(image.width, image.height).getContext("2d", { willReadFrequently: true });

@@ -10,7 +10,7 @@ const RUNTIME = {
 
 /** What the page knows of its network before it loads it: the contents of network.json. */
 export async function describe(name = "network/network.json") {
-  const answer = await fetch(here(name));
+  const answer = await fetch(here(name)).catch(() => ({ ok: false, status: "no connection" }));
   if (!answer.ok) throw new Error(`${name} cannot be had (${answer.status}).`);
   return answer.json();
 }

@@ -33,7 +33,7 @@ export function showBars(list, labels, probs, threshold) {
   const best = [...probs.keys()].sort((a, b) => probs[b] - probs[a]).slice(0, 10);
   const row = (k) => {
     const fill = make("span", { class: "fill" });
-    fill.style.width = percent(probs[k]);
+    fill.style.width = `${100 * probs[k]}%`;
     const parts = [make("span", { class: "name" }, labels[k]), make("span", { class: "track" }, fill)];
     const number = make("span", { class: "number" }, `${(100 * probs[k]).toFixed(1)} %`);
     return make("li", { class: probs[k] >= threshold ? "sure" : "" }, ...parts, number);

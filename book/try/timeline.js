@@ -67,7 +67,7 @@ export function timelinePart(root, shared) {
     strip.replaceChildren(
       ...found.map((segment) => {
         const part = make("span", { class: segment.label < 0 ? "none" : `kind${segment.label % 6}` }, name(segment));
-        part.style.width = percent((segment.end - segment.begin) / whole);
+        part.style.width = `${(100 * (segment.end - segment.begin)) / whole}%`;
         return part;
       }),
     );

@@ -7,7 +7,7 @@ async function bytes(address, tell) {
   const cache = await globalThis.caches?.open("try-it").catch(() => undefined); // only safe addresses have one
   const kept = await cache?.match(address);
   if (kept) return new Uint8Array(await kept.arrayBuffer());
-  const answer = await fetch(address);
+  const answer = await fetch(address).catch(() => ({ ok: false, status: "no connection" }));
   if (!answer.ok) throw new Error(`${new URL(address).pathname} cannot be had (${answer.status}).`);
   const parts = [];
   const reader = answer.body.getReader();

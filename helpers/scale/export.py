@@ -20,6 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from helpers import transforms, weights
@@ -92,6 +93,9 @@ def openvino(path: str | os.PathLike, threads: int = 0, precision: str = "f32") 
 class Planar(nn.Module):
     """A (2+1)D network of 2D convolutions only, its batch norms folded; for one clip (1, 3, T, H, W) at a time.
 
+    The channels between the halves are filled up with zeros to a multiple of four, which changes no answer: on WebGPU onnxruntime
+    1.30 convolves 9, 45 or 57 channels to other numbers (https://github.com/microsoft/onnxruntime/issues/29651).
+
     It gives the logits (1, classes), the features (1, channels) before the last layer, and the feature maps of the stem and
     of the four stages, (1, C, T, H, W) each. ValueError for a network in train mode, or with a convolution over space and
     time at once, for which there is no 2D convolution.
@@ -109,6 +113,10 @@ class Planar(nn.Module):
             elif isinstance(layer, nn.BatchNorm3d):  # every one follows a convolution
                 self.network.set_submodule(conv, fuse_conv_bn_eval(self.network.get_submodule(conv), layer))
                 self.network.set_submodule(name, nn.Identity())
+        convs = [layer for layer in self.network.modules() if isinstance(layer, nn.Conv3d)]
+        for over_space, over_time in zip(convs, convs[1:]):
+            if over_space.kernel_size[0] == 1 < over_time.kernel_size[0]:
+                _pad_channels(over_space, over_time)
         conv3d_as_conv2d(self.network)
         self.eval()
         left = [name for name, layer in self.network.named_modules() if isinstance(layer, nn.Conv3d)]
@@ -151,6 +159,14 @@ def export_for_page(pretrained: weights.Pretrained, folder: str | os.PathLike) -
     (folder / "network.onnx").write_bytes(content)
     (folder / "network.json").write_text(json.dumps(about, ensure_ascii=False) + "\n", encoding="utf-8")
     return about
+
+
+def _pad_channels(first, second):
+    """Give two convolutions in a row more channels between them, which are zero, up to a multiple of four."""
+    more = -len(first.weight) % 4
+    first.weight = nn.Parameter(F.pad(first.weight, (0, 0, 0, 0, 0, 0, 0, 0, 0, more)))
+    first.bias = nn.Parameter(F.pad(first.bias, (0, more)))
+    second.weight = nn.Parameter(F.pad(second.weight, (0, 0, 0, 0, 0, 0, 0, more)))
 
 
 def _halve(graph, onnx):

@@ -1,75 +1,20 @@
 """The site: built as `make book` builds it, from the stored notebooks alone, and read in a real browser."""
 
-import contextlib
-import functools
-import http.server
 import re
-import subprocess
-import sys
-import threading
 from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
 
 import nbformat
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from conftest import ROOT, SERIES, browser, browser_page, page_of
+from conftest import ROOT, SERIES, browser, browser_page, camera_of, check_access, page_of
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 NAMES = [path.relative_to(ROOT).with_suffix(".html").as_posix() for path in SERIES + SOLUTIONS]
-PAGES = ["index.html", "CONTRIBUTING.html", "CHANGELOG.html", *NAMES]
-
-
-@pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    """The folder of the built site; a warning of Sphinx is an error."""
-    folder = tmp_path_factory.mktemp("book")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "book", ".", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def site(book):
-    """The address at which the site is served."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(book))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-@pytest.fixture
-def open_page(chromium, site, request):
-    """A function that opens a page of the site; whatever it misses, and every complaint in its console, is an error."""
-    stack = contextlib.ExitStack()
-
-    def open_one(name):
-        page = stack.enter_context(browser_page(chromium, request, width=1280, height=1000))
-        page.complaints = []
-        page.on(
-            "console", lambda message: message.type in ("error", "warning") and page.complaints.append(message.text)
-        )
-        page.on(
-            "request",
-            lambda asked: asked.url.startswith((site, "data:", f"blob:{site}")) or page.complaints.append(asked.url),
-        )
-        page.on("response", lambda got: got.status < 400 or page.complaints.append(f"{got.status} {got.url}"))
-        page.goto(site + name, wait_until="load")
-        page.wait_for_function("window.MathJax === undefined || window.MathJax.startup.promise")
-        return page
-
-    with stack:
-        yield open_one
+PAGES = ["index.html", "book/try_it.html", "CONTRIBUTING.html", "CHANGELOG.html", *NAMES]
 
 
 class Links(HTMLParser):
@@ -200,16 +145,6 @@ def test_whoever_asks_for_less_motion_sees_frames_side_by_side(book, chromium, r
     assert all(still == 6 * (width + 4) - 4 for width, still in zip(sizes["no-preference"], sizes["reduce"]))
 
 
-def check_access(page):
-    """The accessibility checker finds nothing serious, and no heading out of order."""
-    serious = [
-        (rule["id"], len(rule["nodes"]), rule["nodes"][0]["html"][:300], rule["nodes"][0]["failureSummary"])
-        for rule in Axe().run(page).response["violations"]
-        if rule["impact"] in ("serious", "critical") or "heading" in rule["id"]
-    ]
-    assert serious == []
-
-
 @pytest.mark.parametrize(
     "spoil, rule",
     [
@@ -228,6 +163,8 @@ def test_the_checker_sees_what_is_wrong(spoil, rule, open_page):
 def test_next_goes_through_the_series_and_previous_back(open_page):
     page = open_page("index.html")
     titles = []
+    page.locator("a.right-next").click()
+    assert page.locator("h1:visible").inner_text().startswith("Try it")
     for _ in SERIES:
         page.locator("a.right-next").click()
         titles.append(page.locator("h1:visible").inner_text()[:2])
@@ -259,9 +196,10 @@ def test_the_camera_is_a_clip(book, site, chromium, request, tmp_path):
     grey = bytes([128]) * (2 * 32 * 32)  # no colour
     film = b"YUV4MPEG2 W64 H64 F30:1 Ip C420jpeg\n" + 30 * (b"FRAME\n" + frame.tobytes() + grey)
     (tmp_path / "camera.y4m").write_bytes(film)
-    flags = [f"--use-file-for-fake-video-capture={tmp_path / 'camera.y4m'}"]
-    flags += ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    with browser(chromium, flags) as new, page_of(new, request, width=1280, height=1000) as page:
+    with (
+        browser(chromium, camera_of(tmp_path / "camera.y4m")) as new,
+        page_of(new, request, width=1280, height=1000) as page,
+    ):
         page.goto(f"{site}notebooks/01_see_a_video_as_a_tensor.html")
         page.get_by_role("button", name="your camera").click()
         expect(page.locator(".explorer .said")).to_contain_text("Filming: ")
