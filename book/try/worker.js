@@ -48,7 +48,7 @@ async function load({ runtime, network, backend }) {
 
 async function run({ clip, shape, names }) {
   const start = performance.now();
-  const results = await session.run({ clip: new Tensor("float32", clip, shape) }, names);
+  const results = await session.run({ clips: new Tensor("float32", clip, shape) }, names);
   const outputs = {};
   for (const name of names) outputs[name] = { data: await results[name].getData(), shape: results[name].dims };
   return { outputs, milliseconds: performance.now() - start };

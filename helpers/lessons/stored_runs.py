@@ -23,7 +23,7 @@ if not RUNS.is_dir():  # this package is an installed copy: the runs are beside 
     RUNS = Path.cwd() / "runs"
 # The notebook that makes a stored run, by the beginning of the run's name; the longest beginning counts.
 _NOTEBOOKS = dict(compare="09", fair="09", ancestors="10", inside="11", finetune="12", speed="13")
-_NOTEBOOKS |= dict(speed_folder="14", speed_cluster="14", speed_elsewhere="14")
+_NOTEBOOKS |= dict(speed_folder="14", speed_cluster="14", speed_elsewhere="14", speed_planar="14")
 
 
 class MissingRun(Exception):

@@ -13,7 +13,7 @@ from helpers import networks, transforms, weights
 from helpers.scale import export, inference
 from helpers.stickfigures import StickFigures
 
-__all__ = ["compare_logits", "compare_runtimes", "runtimes"]
+__all__ = ["compare_forms", "compare_logits", "compare_runtimes", "runtimes"]
 
 
 def compare_runtimes(calibration: int = 64, clips: int = 800, rounds: int = 9) -> dict:
@@ -34,6 +34,23 @@ def compare_runtimes(calibration: int = 64, clips: int = 800, rounds: int = 9) -
     for name, (functions, x) in speed.items():
         calls = {runtime: partial(function, x) for runtime, function in functions.items()}
         table[name] = inference.compare_times(inference.interleaved(calls, rounds=rounds))
+    return table
+
+
+def compare_forms(rounds: int = 9) -> dict:
+    """The time of a clip in ONNX Runtime on one thread, by 3D convolutions and by 2D ones; a stored run of notebook 14.
+
+    For the weights "stickfigures", and for R(2+1)D-18 at full width with random weights; measured in turn.
+    """
+    table, x = {}, torch.randn(1, 3, 16, 112, 112)
+    for name, network in (("trained", weights.load().network), ("full width", networks.r2plus1d_18().eval())):
+        with tempfile.TemporaryDirectory() as folder:
+            files = {"3D convolutions": Path(folder, "3d.onnx"), "2D convolutions": Path(folder, "2d.onnx")}
+            for file, write in zip(files.values(), (export.export, export.export_planar)):
+                write(network, file)
+            calls = {form: partial(export.onnx_runtime(file, 1), x) for form, file in files.items()}
+            table[name] = inference.compare_times(inference.interleaved(calls, rounds=rounds))
+            table[name] |= dict(megabytes={form: file.stat().st_size / 1e6 for form, file in files.items()})
     return table
 
 

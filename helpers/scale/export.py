@@ -27,7 +27,7 @@ from helpers import transforms, weights
 from helpers.commands import terminal
 from helpers.scale.inference import conv3d_as_conv2d
 
-__all__ = ["Planar", "export", "export_for_page", "main", "onnx_runtime", "openvino", "quantize"]
+__all__ = ["Planar", "export", "export_for_page", "export_planar", "main", "onnx_runtime", "openvino", "quantize"]
 
 
 def export(network: nn.Module, path: str | os.PathLike, size: tuple[int, ...] = (3, 16, 112, 112)) -> None:
@@ -42,10 +42,7 @@ def export(network: nn.Module, path: str | os.PathLike, size: tuple[int, ...] = 
     batch = ({0: torch.export.Dim("batch")},)
     clips = torch.zeros(2, *size)  # two, because a batch of one would count as fixed
     program = torch.onnx.export(network, (clips,), dynamo=True, verbose=False, dynamic_shapes=batch, **names)
-    model = program.model_proto
-    for node in model.graph.node:
-        del node.metadata_props[:]  # they hold, for one, the paths of this computer
-    onnx.save(model, os.fspath(path))
+    _save(program.model_proto, path, onnx)
 
 
 def quantize(path: str | os.PathLike, out: str | os.PathLike, clips: Iterable[Tensor]) -> None:
@@ -132,8 +129,29 @@ class Planar(nn.Module):
         return self.network.fc(features), features, *maps
 
 
+def export_planar(network: nn.Module, path: str | os.PathLike, size: tuple[int, ...] = (3, 16, 112, 112)) -> None:
+    """Write a (2+1)D network as `Planar` computes it to an ONNX file with weights in half precision, computed in float32.
+
+    Its input is called "clips", float32, one clip (1, C, T, H, W); its outputs are "logits", "features" and `Planar.STAGES`.
+    """
+    onnx, _ = _package("onnx"), _package("onnxscript")
+    names = dict(input_names=["clips"], output_names=["logits", "features", *Planar.STAGES])
+    program = torch.onnx.export(Planar(network), (torch.zeros(1, *size),), dynamo=True, verbose=False, **names)
+    model = program.model_proto  # a new one each time
+    graph, casts = model.graph, []
+    for tensor in graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:  # a runtime casts it back once, when it loads the file
+            name, half = tensor.name, onnx.numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}_half"))
+            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*casts, *nodes])
+    _save(model, path, onnx)
+
+
 def export_for_page(pretrained: weights.Pretrained, folder: str | os.PathLike) -> dict:
-    """Write what a browser needs to run a (2+1)D network: `network.onnx`, in half precision, and `network.json`.
+    """Write what a browser needs to run a (2+1)D network: `network.onnx`, see `export_planar`, and `network.json`.
 
     The second holds the labels, the clip's frames, rate and size, the preprocessing, and the last layer. The folder is made.
     Returns what is in it. ValueError as of `Planar`, or for a network without labels or with another preprocessing.
@@ -141,23 +159,18 @@ def export_for_page(pretrained: weights.Pretrained, folder: str | os.PathLike) -
     size = weights.crop_size_of(pretrained)
     if pretrained.labels is None or size is None:
         raise ValueError(f"{pretrained.name}: a page needs labels, and transforms.preprocess as the preprocessing")
-    onnx, _ = _package("onnx"), _package("onnxscript")
-    planar, clip = Planar(pretrained.network), torch.zeros(1, 3, pretrained.frames, size, size)
-    names = dict(input_names=["clip"], output_names=["logits", "features", *Planar.STAGES])
-    model = torch.onnx.export(planar, (clip,), dynamo=True, verbose=False, **names).model_proto
-    _halve(model.graph, onnx)
-    content = model.SerializeToString()
+    file = Path(folder, "network.onnx")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    export_planar(pretrained.network, file, (3, pretrained.frames, size, size))
+    content, last = file.read_bytes(), pretrained.network.fc
     about = dict(
         labels=list(pretrained.labels), frames=pretrained.frames, fps=pretrained.fps, crop=size,
         resized=transforms.resized_size(size), mean=transforms.MEAN, std=transforms.STD,
         trained_on=pretrained.trained_on, score=pretrained.score, bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        weight=np.round(planar.network.fc.weight.tolist(), 6).tolist(), bias=planar.network.fc.bias.tolist(),
+        weight=np.round(last.weight.tolist(), 6).tolist(), bias=last.bias.tolist(),
     )  # fmt: skip
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "network.onnx").write_bytes(content)
-    (folder / "network.json").write_text(json.dumps(about, ensure_ascii=False) + "\n", encoding="utf-8")
+    file.with_suffix(".json").write_text(json.dumps(about, ensure_ascii=False) + "\n", encoding="utf-8")
     return about
 
 
@@ -169,19 +182,10 @@ def _pad_channels(first, second):
     second.weight = nn.Parameter(F.pad(second.weight, (0, 0, 0, 0, 0, 0, 0, more)))
 
 
-def _halve(graph, onnx):
-    """Store float32 weights as float16, each with a node that casts it back; a runtime does that once, when it loads them."""
-    casts = []
-    for tensor in graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT:
-            name, half = tensor.name, onnx.numpy_helper.to_array(tensor).astype(np.float16)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}_half"))
-            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
-    nodes = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*casts, *nodes])
-    for node in graph.node:
-        del node.metadata_props[:]
+def _save(model, path, onnx):
+    for node in model.graph.node:
+        del node.metadata_props[:]  # they hold, for one, the paths of this computer
+    onnx.save(model, os.fspath(path))
 
 
 def _require_eval(network):
