@@ -46,7 +46,9 @@ def missing():
 
 
 def _packages(file):
-    return [f"{name}@{version}" for name, version in json.loads(file.read_text())["dependencies"].items()]
+    return [
+        f"{name}@{version}" for name, version in json.loads(file.read_text(encoding="utf-8"))["dependencies"].items()
+    ]
 
 
 def build(static):

@@ -251,6 +251,20 @@ def camera_of(file):
     return [*flags, f"--use-file-for-fake-video-capture={file}"]
 
 
+def play(camera, action, figures=range(3), seconds=2.0):
+    """What the camera shows from now on, whenever it is opened."""
+    from helpers import stickfigures
+
+    with av.open(str(camera), "w", format="yuv4mpegpipe") as container:
+        stream = container.add_stream("rawvideo", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for k in figures:
+            film = stickfigures.scene(action, 500, k, frames=round(30 * seconds), size=(240, 320), seconds=seconds)
+            for frame in film.frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+
+
 def check_access(page):
     """The accessibility checker finds nothing serious, and no heading out of order."""
     from axe_playwright_python.sync_playwright import Axe

@@ -1,6 +1,6 @@
 // Motions of the reader's own: recordings by the camera, a linear classifier on the network's features, and live answers.
 
-import { film, frameOf, hasCamera, openCamera, record } from "../explorers/camera.js";
+import { film, frameOf, hasCamera, openCamera, pause, record } from "../explorers/camera.js";
 import { make, slider } from "../explorers/common.js";
 import { leaveOneOut, trainOn } from "./classifier.js";
 import { centerCrop, resize } from "./clips.js";
@@ -11,8 +11,6 @@ const KEPT = [128, 171]; // height and width of the frames that are kept
 const SECONDS = 2;
 const WINDOWS = 3; // clips of each recording that the classifier learns from
 const [FEWEST, MOST] = [2, 6]; // motions
-
-const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
 /** A name as the name of a folder. */
 export const folderName = (name) => name.replace(/[\\/:*?"<>|\s]+/g, " ").replace(/^[. ]+|[. ]+$/g, "") || "motion";
@@ -122,7 +120,7 @@ export function motionsPart(root, shared) {
         said.textContent = "Get ready.";
         for (const number of [3, 2, 1]) {
           count.textContent = number;
-          await pause(0.7);
+          await pause(700);
         }
         count.textContent = "●";
         const frames = Math.round(SECONDS * about().fps);

@@ -36,7 +36,7 @@ export function frameOf(video) {
   return context.getImageData(0, 0, width, height);
 }
 
-const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 /**
  * Frames of a camera, `fps` of them a second, until there are `count` or `signal.stopped`; `take(video)` makes each of them, and

@@ -1,9 +1,7 @@
 // The reader's camera in a notebook: recordings and live clips for the kernel, which stay on the machine that runs it.
 
-import { film, hasCamera, openCamera, record } from "./camera.js";
+import { film, hasCamera, openCamera, pause, record } from "./camera.js";
 import { begin, make } from "./common.js";
-
-const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
 /** A video's frame as the kernel gets it: scaled by the browser to the height that is wanted, red, green and blue. */
 function smaller(video, height) {
@@ -70,7 +68,7 @@ function render({ model, el }) {
       await open();
       for (const number of [3, 2, 1]) {
         count.textContent = number;
-        await pause(0.7);
+        await pause(700);
       }
       count.textContent = "●";
       const { file } = await record(camera, Math.round(model.get("seconds") * model.get("fps")), model.get("fps"));

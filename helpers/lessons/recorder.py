@@ -16,7 +16,12 @@ from helpers import classify, video
 from helpers.explorers import front
 from helpers.weights import Pretrained
 
-__all__ = ["Recorder", "recognise_live", "record_clip", "record_motions"]
+__all__ = ["Recorder", "recognise_live", "record_clip", "record_motions", "run_button"]
+
+
+def _sent():
+    """Bytes from the browser, which come as a memoryview."""
+    return traitlets.Bytes().tag(sync=True, from_json=lambda value, _: bytes(value))
 
 
 class Recorder(anywidget.AnyWidget):
@@ -30,10 +35,10 @@ class Recorder(anywidget.AnyWidget):
     _esm, _css = front("recorder")
     labels, counts = traitlets.List().tag(sync=True), traitlets.Dict().tag(sync=True)
     seconds, fps = traitlets.Float(2.0).tag(sync=True), traitlets.Float(15.0).tag(sync=True)
-    film, kind = traitlets.Bytes().tag(sync=True), traitlets.Unicode().tag(sync=True)
+    film, kind = _sent(), traitlets.Unicode().tag(sync=True)
     label, number = traitlets.Unicode().tag(sync=True), traitlets.Int().tag(sync=True)
     live, frames = traitlets.Bool().tag(sync=True), traitlets.Int(16).tag(sync=True)
-    clip, shape = traitlets.Bytes().tag(sync=True), traitlets.List().tag(sync=True)
+    clip, shape = _sent(), traitlets.List().tag(sync=True)
     asked, answered = traitlets.Int().tag(sync=True), traitlets.Int().tag(sync=True)
     said = traitlets.Unicode().tag(sync=True)
 
@@ -63,7 +68,7 @@ def record_clip(function: Callable[[Path], None], seconds: float = 2.0) -> ipywi
     return box
 
 
-def record_motions(folder: str | PathLike, labels: Sequence[str], seconds: float = 2.0) -> Recorder:
+def record_motions(folder: str | PathLike, labels: Sequence[str], seconds: float = 2.0) -> ipywidgets.DOMWidget:
     """Buttons that film motions into a folder with a folder for each label, as `datasets.scan_folder` wants it.
 
     The names are those of UCF101, every recording a group of its own: they can be split. What is there already is counted.
@@ -89,7 +94,9 @@ def record_motions(folder: str | PathLike, labels: Sequence[str], seconds: float
     return widget
 
 
-def recognise_live(pretrained: Pretrained, threshold: float = 0.5, device: classify.Device = None) -> Recorder:
+def recognise_live(
+    pretrained: Pretrained, threshold: float = 0.5, device: classify.Device = None
+) -> ipywidgets.DOMWidget:
     """What a network says about the camera, a clip after another; "none of these" where no probability reaches the threshold."""
     widget = Recorder(live=True, frames=pretrained.frames, fps=pretrained.fps)
 
@@ -107,3 +114,25 @@ def recognise_live(pretrained: Pretrained, threshold: float = 0.5, device: class
 
     widget.observe(asked, names="asked")
     return widget
+
+
+def run_button(text: str, function: Callable[[], ipywidgets.DOMWidget]) -> ipywidgets.VBox:
+    """A button that calls a function; below it what that prints, or why it failed, and the widget that it returns."""
+    button, output = ipywidgets.Button(description=text, layout=dict(width="auto")), ipywidgets.Output()
+    box = ipywidgets.VBox([button, output])
+
+    def clicked(_):
+        button.disabled = True
+        box.children = (button, output)
+        output.clear_output()
+        try:
+            with output:
+                try:
+                    box.children = (button, output, function())
+                except ValueError as error:  # in which the helpers say what is missing
+                    print(error)
+        finally:
+            button.disabled = False
+
+    button.on_click(clicked)
+    return box

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers import blocks, transforms, video, weights
-from helpers.explorers import front, mosaic, on_page
+from helpers.explorers import FOLDER, front, mosaic, on_page
 from helpers.lessons import assemble_r2plus1d_18 as lesson_05
 from helpers.lessons import build_the_2plus1d_block as lesson_03
 from helpers.lessons.assemble_r2plus1d_18 import network_explorer
@@ -57,6 +57,12 @@ def engine(opened, request):
             return json.loads(said)
 
         yield run
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.js")))
+def test_a_module_and_all_that_it_imports_is_one_text(engine, name):
+    """Names that two of the modules declare would clash in it."""
+    assert engine(name, "return Object.keys(it)")
 
 
 def positions(**controls):

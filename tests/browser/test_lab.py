@@ -17,7 +17,7 @@ import urllib.request
 
 import nbformat
 import pytest
-from conftest import ROOT, SERIES, browser_page
+from conftest import ROOT, SERIES, browser, camera_of, page_of, play
 from playwright.sync_api import expect
 
 from helpers import stickfigures, video
@@ -88,10 +88,17 @@ class Lab:
 
 
 @pytest.fixture
-def page(chromium, lab, request):
-    """A page of a new browser; kernels end with it, so that one comes after another."""
+def camera(tmp_path):
+    """The file that is played as the camera; it shows somebody walk."""
+    play(tmp_path / "camera.y4m", "walk")
+    return tmp_path / "camera.y4m"
+
+
+@pytest.fixture
+def page(chromium, lab, request, camera):
+    """A page of a new browser with a camera; kernels end with it, so that one comes after another."""
     assert lab.sessions() == []
-    with browser_page(chromium, request, width=1280, height=1000) as page:
+    with browser(chromium, camera_of(camera)) as new, page_of(new, request, width=1280, height=1000) as page:
         yield page
     for session in lab.sessions():
         lab.stop(session)
@@ -294,7 +301,14 @@ def upload_and_timeline(page, tmp_path):
     page.get_by_text(re.compile(r"letter\.txt: (is not a video|holds no video)")).wait_for()
     send(page, button, tmp_path / "a walk.mp4")  # after a failure the button is as it was
     page.locator(".jp-OutputArea-output", has_text=re.compile(r"a walk\.mp4[^%]*%")).last.wait_for(timeout=120_000)
-    play(page)
+    play_timeline(page)
+    page.locator(".explorer.recorder").get_by_role("button", name="record").click()
+    filmed = page.locator(".jp-OutputArea-output", has_text=re.compile(r"camera\.\w+[^%]*%")).last
+    filmed.wait_for(timeout=120_000)
+    best = re.search(r"([\d.]+)%  ([a-z ]+)\n", filmed.inner_text())
+    assert best[2] in ("walk", "moonwalk"), (
+        filmed.inner_text()
+    )  # a cut from one figure to the next is in some recordings
 
 
 def send(page, button, path):
@@ -303,7 +317,7 @@ def send(page, button, path):
     chooser.value.set_files(path)
 
 
-def play(page):
+def play_timeline(page):
     """The timeline of the film of four actions: it moves on as it plays."""
     found = page.locator(".jp-OutputArea-output", has=page.locator(".explorer.timeline"))
     expect(found.locator(".said")).to_contain_text("0.0 s: wave")
@@ -321,6 +335,26 @@ def attribution(page):
     expect(found.locator(".said")).to_contain_text(re.compile(r"^frame 7: \d+ % of the attribution by layer1"))
 
 
+def film_and_learn(page, camera):
+    """Two motions are filmed, learnt and recognised, in one notebook."""
+    found, learned = page.locator(".explorer.recorder").first, page.get_by_role("button", name="Fine-tune on the")
+    learned.click()
+    page.get_by_text(re.compile("no video in motions can be read for")).wait_for()
+    for motion in ("clap", "hop", "walk"):
+        play(camera, motion)
+        label = dict(clap="clap", hop="wave", walk="turn round")[motion]
+        for count in (1, 2):
+            found.get_by_role("button", name=f"record {label}").click()
+            expect(found.get_by_role("button", name=f"record {label} ({count})")).to_be_visible(timeout=60_000)
+        found.get_by_role("button", name="turn the camera off").click()
+    learned.click()
+    expect(page.get_by_role("button", name="recognise")).to_be_visible(timeout=300_000)
+    page.get_by_role("button", name="recognise").click()
+    live = page.locator(".explorer.recorder").last
+    expect(live.locator(".said")).to_have_text(re.compile(r"(clap|wave|turn round), \d+%"), timeout=60_000)
+    live.get_by_role("button", name="stop").click()
+
+
 # By the notebook's name without its number. What each control does is tested in test_explorers.py.
 CLOSER = {
     "see_a_video_as_a_tensor": slices,
@@ -331,11 +365,12 @@ CLOSER = {
     "classify_a_clip": upload_and_timeline,
     "meet_the_family": family,
     "look_inside": attribution,
+    "fine_tune_on_your_own_clips": film_and_learn,
 }
 
 
 @pytest.mark.parametrize("name", WITH_WIDGET)
-def test_the_widgets_of_a_notebook_move(name, page, lab, open_notebook, tmp_path):
+def test_the_widgets_of_a_notebook_move(name, page, lab, open_notebook, tmp_path, camera):
     """The first notebook is run whole, as a newcomer runs it; of the others the cells that their widgets need."""
     open_notebook(name)
     if name == SERIES[0].name:
@@ -347,6 +382,8 @@ def test_the_widgets_of_a_notebook_move(name, page, lab, open_notebook, tmp_path
     look = CLOSER[name[3:].removesuffix(".ipynb")]
     if look is upload_and_timeline:
         look(page, tmp_path)
+    elif look is film_and_learn:
+        look(page, camera)
     else:
         look(page)
 

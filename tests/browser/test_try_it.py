@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from conftest import FLAGS, ROOT, browser, camera_of, check_access, page_of
+from conftest import FLAGS, ROOT, browser, camera_of, check_access, page_of, play
 from playwright.sync_api import expect
 from sklearn.linear_model import LogisticRegression
 
@@ -96,18 +96,6 @@ def start(page):
 
 def said(page, part):
     return page.locator(f".try.{part} > .said").last
-
-
-def play(camera, action, figures=range(3), seconds=2.0):
-    """What the camera shows from now on, whenever it is opened."""
-    with av.open(str(camera), "w", format="yuv4mpegpipe") as container:
-        stream = container.add_stream("rawvideo", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
-        for k in figures:
-            film = stickfigures.scene(action, 500, k, frames=round(30 * seconds), size=(240, 320), seconds=seconds)
-            for frame in film.frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
-        container.mux(stream.encode())
 
 
 FRAMES = "data.frames.map((f) => ({ ...f, data: new Uint8ClampedArray(f.data) }))"

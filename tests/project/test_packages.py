@@ -89,7 +89,7 @@ def test_conda_brings_python_and_takes_the_rest_from_the_two_lists():
     assert SpecifierSet(python.removeprefix("python ")) == SpecifierSet(PROJECT["requires-python"])
 
 
-OWN = {"helpers", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+OWN = {"try_it", "helpers", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
 NAMES = importlib.metadata.packages_distributions()  # what is imported as cv2 is opencv-python-headless
 ASK = ("importorskip", "import_module", "_package")  # functions that take the name of a module
 
@@ -124,7 +124,11 @@ def undeclared(source, extras=()):
 
 
 FOLDERS = {"helpers": (), "notebooks": (), "img": (), "book": ["book"], "tests": list(OPTIONAL)}
-MORE = {"cluster.py": ["cluster"], "export.py": ["export"]}  # which say so where an extra is missing
+MORE = {
+    "cluster.py": ["cluster"],
+    "export.py": ["export"],
+    "try_it.py": ["book", "export"],
+}  # which say so where an extra is missing
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
