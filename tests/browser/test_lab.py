@@ -155,7 +155,8 @@ def cells_for_widgets(cells):
 def names_in(source):
     """The names that a cell gives a value, those of whose value it changes a part, and those that it uses."""
     bound, changed, used = set(), set(), set()
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
         elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -164,6 +165,12 @@ def names_in(source):
             bound.add((node.asname or node.name).split(".")[0])
         elif isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
             changed.update(part.id for part in ast.walk(node.value) if isinstance(part, ast.Name))
+    outside = {part.id for node in tree.body if not isinstance(node, ast.FunctionDef)
+               for part in ast.walk(node) if isinstance(part, ast.Name)}  # fmt: skip
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        own = {part.id for part in ast.walk(function) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+        used -= own - outside  # what a function gives a value itself comes from nowhere else
+    used -= {(node.asname or node.name).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.alias)}
     return bound, changed, used
 
 
@@ -393,7 +400,8 @@ def test_the_first_notebook_is_among_them():
 
 
 def test_what_a_widget_needs_is_found():
-    sources = ["import a", "b = a.x", "c = 1", "b.part = c", "d = 2", "def f(): return b", "from h import w", "w(f)"]
+    sources = ["import a", "b = a.x", "c = 1", "b.part = c", "d = 2", "def f():\n  d = 1\n  return b + d"]
+    sources += ["from h import w", "w(f)"]
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     cells[-1].metadata["tags"] = ["widget"]
     assert cells_for_widgets(cells) == [0, 1, 2, 3, 5, 6, 7]
