@@ -3,7 +3,7 @@
 import { film, frameOf, hasCamera, openCamera, pause, record } from "../explorers/camera.js";
 import { make, slider } from "../explorers/common.js";
 import { leaveOneOut, trainOn } from "./classifier.js";
-import { centerCrop, resize } from "./clips.js";
+import { centerCrop, fitted, resize } from "./clips.js";
 import { zipSync } from "./fflate.js";
 import { answer, attempt, percent, showBars, status } from "./parts.js";
 
@@ -82,7 +82,9 @@ export function motionsPart(root, shared) {
     const features = [];
     for (let k = 0; k < WINDOWS; k++) {
       const start = Math.round((k * Math.max(0, clip.length - length)) / (WINDOWS - 1));
-      const { outputs } = await shared.get("network").predict(clip.slice(start, start + length), ["features"]);
+      const { outputs } = await shared
+        .get("network")
+        .predict(fitted(clip.slice(start, start + length), length), ["features"]);
       features.push(Array.from(outputs.features.data));
     }
     return features;
