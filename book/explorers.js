@@ -40,8 +40,12 @@ async function tryIt(place) {
     return;
   }
   const address = new URL(`${document.documentElement.dataset.content_root}_static/try/page.js`, location.href);
-  const { begins } = await import(address);
-  begins((place.model = modelOf({})));
+  try {
+    const { begins } = await import(address);
+    begins((place.model = modelOf({})));
+  } catch (error) {
+    place.textContent = `This page could not begin: ${error.message} Are you connected? A browser of the last years is needed.`;
+  }
 }
 
 document.addEventListener("DOMContentLoaded", () => {

@@ -57,7 +57,8 @@ def build(static):
 
     place = static / "try"
     modules = PACKAGES / "node_modules"
-    shutil.copytree(HERE / "try", place, dirs_exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)  # what an earlier build has left
+    shutil.copytree(HERE / "try", place)
     shutil.copytree(HERE.parent / "helpers" / "explorers", static / "explorers", dirs_exist_ok=True,
                     ignore=shutil.ignore_patterns("*.py", "__pycache__"))  # fmt: skip
     (place / "ort").mkdir(exist_ok=True)
@@ -68,7 +69,8 @@ def build(static):
     about = export_for_page(pretrained, place / "network")
     about["runtime"] = {kind: (place / "ort" / RUNTIME[k]).stat().st_size for kind, k in (("webgpu", 1), ("wasm", 3))}
     (place / "clips").mkdir(exist_ok=True)
-    about["clips"] = [_clip(place / "clips", *clip) for clip in _clips(pretrained)]
+    about["version"] = json.loads((modules / "onnxruntime-web" / "package.json").read_text(encoding="utf-8"))["version"]
+    about["clips"] = [_clip(place / "clips", k, *clip) for k, clip in enumerate(_clips(pretrained))]
     frames = next(_clips(pretrained))[1]
     with torch.inference_mode():
         about["logits"] = pretrained.network(pretrained.preprocess(frames)[None])[0].tolist()
@@ -84,7 +86,7 @@ def _clips(pretrained):
         yield action + (", never seen in training" if action in UNKNOWN else ""), torch.from_numpy(film)
 
 
-def _clip(folder, name, frames):
+def _clip(folder, number, name, frames):
     """Store the frames as one picture without loss, four in a row."""
     count, height, width, _ = frames.shape
     rows = math.ceil(count / 4)
@@ -92,6 +94,6 @@ def _clip(folder, name, frames):
     for t, frame in enumerate(frames.numpy()):
         row, column = divmod(t, 4)
         sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = frame
-    file = f"{name.split(',')[0].replace(' ', '_')}_{len(list(folder.iterdir()))}.webp"
+    file = f"{number:02}_{name.split(',')[0].replace(' ', '_')}.webp"
     Image.fromarray(sheet).save(folder / file, lossless=True)
     return dict(name=name, file=file, width=width, height=height, count=count)

@@ -360,6 +360,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     options.files = [file for pattern in options.files for file in _matches(pattern)]
     if bool(options.files) == (options.camera is not None):
         parser.error("name a FILE, or a --camera, and not both")
+    if options.camera is not None and (options.timeline or options.fast or options.out is not None):
+        parser.error("--camera does not go with --timeline, --fast or --out")
     if options.out is not None and (len(options.files) > 1 or options.timeline):
         parser.error("--out goes with one folder, and not with --timeline")
     if options.retry and options.out is None:
@@ -409,9 +411,8 @@ def _watch(pretrained: Pretrained, options: argparse.Namespace) -> int:
             (probs,) = predict_clips(pretrained, [clip], options.device, getattr(torch, options.precision))
             predictions = top_k(probs, pretrained.labels, options.top)
             if options.json:
-                print(
-                    json.dumps(dict(camera=options.camera, predictions=[p._asdict() for p in predictions])), flush=True
-                )
+                row = dict(camera=options.camera, predictions=[p._asdict() for p in predictions])
+                print(json.dumps(row), flush=True)
             elif predictions[0].label != last:
                 print(predictions[0], flush=True)
             last = predictions[0].label

@@ -74,12 +74,12 @@ export const indexOfMost = (probs) => probs.indexOf(Math.max(...probs));
 
 /**
  * How many recordings { label, features } are right when each is set aside once and the classifier learns from all others;
- * `features` holds several examples of a recording. `pause` is awaited between trainings.
+ * `features` holds several examples of a recording. Null if `goOn`, which is awaited before each training, says false.
  */
-export async function leaveOneOut(recordings, classes, pause = async () => {}) {
+export async function leaveOneOut(recordings, classes, goOn = async () => true) {
   let right = 0;
   for (const aside of recordings) {
-    await pause();
+    if (!(await goOn())) return null;
     const others = recordings.filter((recording) => recording !== aside);
     const predict = trainOn(others, classes);
     right += indexOfMost(mean(aside.features.map(predict))) === aside.label;

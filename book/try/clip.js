@@ -1,16 +1,22 @@
 // A clip is chosen, and the network answers.
 
-import { film, frameOf, hasCamera, openCamera } from "../explorers/camera.js";
+import { film, frameOf, hasCamera, keeper } from "../explorers/camera.js";
 import { choice, make, player, slider } from "../explorers/common.js";
 import { fitted, fromPicture, openFile, ordered, seen, softmax } from "./clips.js";
 import { answer, attempt, fileButton, here, percent, showBars, status } from "./parts.js";
+
+/** One digit, not smaller than the number. */
+function roundedUp(x) {
+  const unit = 10 ** Math.floor(Math.log10(x || 1));
+  return (Math.ceil(x / unit) * unit).toPrecision(1);
+}
 
 export function clipPart(root, shared) {
   const drawn = make("select", { "aria-label": "a drawn clip" });
   const camera = make("button", { type: "button" }, "your camera");
   const view = make("canvas", { class: "view", role: "img", "aria-label": "the clip, as the network sees it" });
   const bars = make("ol", { class: "answers", "aria-label": "probabilities" });
-  const said = status();
+  const [said, numbers] = [status(), make("p", { class: "numbers" })];
   const timer = player((seconds) => shared.set("second", shared.get("second") + seconds));
   const order = ["forwards", "backwards", "shuffled"].map((name) => [name, name]);
   const threshold = { label: "none below", min: 0, max: 0.99, step: 0.01, say: percent };
@@ -19,10 +25,12 @@ export function clipPart(root, shared) {
     make("div", { class: "beside top" }, make("div", {}, view, timer), bars),
     make("div", { class: "controls" }, choice(shared, "order", { label: "frames", options: order }), make("div")),
     slider(shared, "threshold", threshold),
+    numbers,
     said,
   );
   said.textContent = "Press Start above.";
-  let filming = null;
+  let [filming, turn] = [null, 0];
+  const cameras = keeper(() => {});
   if (!hasCamera()) {
     camera.disabled = true;
     camera.after(make("span", {}, "(no camera here: browsers give one to https and localhost only)"));
@@ -36,12 +44,16 @@ export function clipPart(root, shared) {
     });
   /** `logits` are those of PyTorch for this clip, where they are known. */
   const show = (frames, logits = null) => shared.set("clip", { frames, logits });
+  const stopFilming = () => filming && (filming.stopped = true);
 
   const choose = () =>
     withNetwork(async (about) => {
-      const clip = shared.get("clips")[drawn.selectedIndex];
+      stopFilming();
+      const [mine, index] = [++turn, drawn.selectedIndex];
+      const clip = shared.get("clips")[index];
       const frames = fitted(await fromPicture(here(`clips/${clip.file}`), clip), about.frames);
-      const known = drawn.selectedIndex === 0 ? about.logits : null;
+      if (mine !== turn) return; // another one was chosen meanwhile
+      const known = index === 0 ? about.logits : null;
       show(
         frames.map((frame) => seen(frame, about)),
         known,
@@ -51,11 +63,14 @@ export function clipPart(root, shared) {
 
   function fromFile([file]) {
     return withNetwork(async (about) => {
+      stopFilming();
+      const mine = ++turn;
       said.textContent = "Reading the clip in the middle of the file ...";
       const opened = await openFile(file);
       try {
         const start = Math.max(0, (opened.seconds - about.frames / about.fps) / 2);
-        show((await opened.frames(start, about.frames, about.fps)).map((frame) => seen(frame, about)));
+        const frames = (await opened.frames(start, about.frames, about.fps)).map((frame) => seen(frame, about));
+        if (mine === turn) show(frames);
       } finally {
         opened.close();
       }
@@ -63,9 +78,9 @@ export function clipPart(root, shared) {
   }
 
   async function live(about) {
-    const opened = await openCamera();
+    const mine = (filming = { stopped: false });
+    turn++;
     camera.textContent = "stop the camera";
-    filming = { stopped: false };
     const last = [];
     const tell = (frame) => {
       last.push(frame);
@@ -74,14 +89,14 @@ export function clipPart(root, shared) {
     };
     try {
       const take = (video) => seen(frameOf(video), about);
-      await film(opened, Infinity, about.fps, { take, tell, signal: filming });
+      await film(await cameras.open(), Infinity, about.fps, { take, tell, signal: mine });
     } finally {
-      opened.close();
+      cameras.close();
       filming = null;
       camera.textContent = "your camera";
     }
   }
-  camera.addEventListener("click", () => (filming ? (filming.stopped = true) : withNetwork(live)));
+  camera.addEventListener("click", () => (filming ? stopFilming() : withNetwork(live)));
 
   const ask = async () => {
     const [network, clip, order] = ["network", "clip", "order"].map((name) => shared.get(name));
@@ -116,8 +131,10 @@ export function clipPart(root, shared) {
     const proof =
       answered.apart === null
         ? ""
-        : ` All ${labels.length} logits are within ${answered.apart.toPrecision(1)} of PyTorch's for this clip.`;
-    said.textContent = `The answer: ${words}. ${network.backend}, ${answered.milliseconds.toFixed(0)} ms.${proof}`;
+        : ` All ${labels.length} logits are within ${roundedUp(answered.apart)} of PyTorch's for this clip.`;
+    numbers.textContent = `${network.backend}, ${answered.milliseconds.toFixed(0)} ms.${proof}`;
+    const news = `The answer: ${words}.`;
+    if (said.textContent !== news) said.textContent = news; // what is the same is not read out again
   };
   const draw = () => {
     const frames = shared.get("answered")?.frames;
@@ -130,7 +147,9 @@ export function clipPart(root, shared) {
   for (const name of ["answered", "threshold"]) shared.on(`change:${name}`, tell);
   for (const name of ["answered", "second"]) shared.on(`change:${name}`, draw);
   shared.on("change:network", () => {
+    stopFilming();
     shared.set("answered", null);
+    shared.set("clip", null); // its frames are of the other network's size
     drawn.replaceChildren(...shared.get("clips").map(({ name }) => make("option", {}, name)));
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     if (!still && timer.getAttribute("aria-pressed") === "false") timer.click();

@@ -106,11 +106,12 @@ export async function openFile(file) {
   const close = () => (URL.revokeObjectURL(video.src), video.removeAttribute("src"));
   const until = (event) =>
     new Promise((done, failed) => {
-      const no = () => failed(new Error(`${file.name} is not a video that this browser can play.`));
+      const heard = new AbortController();
+      const no = () => (heard.abort(), failed(new Error(`${file.name} is not a video that this browser can play.`)));
       const late = setTimeout(no, 20_000); // a damaged file may make a browser wait for ever
-      const ends = (go) => () => (clearTimeout(late), go());
-      video.addEventListener(event, ends(done), { once: true });
-      video.addEventListener("error", ends(no), { once: true });
+      const ends = (go) => () => (clearTimeout(late), heard.abort(), go());
+      video.addEventListener(event, ends(done), { signal: heard.signal });
+      video.addEventListener("error", ends(no), { signal: heard.signal });
     });
   const seek = async (time) => {
     const there = until("seeked");
@@ -118,9 +119,11 @@ export async function openFile(file) {
     await there;
   };
   try {
-    await until("loadeddata");
-    if (video.duration === Infinity) await seek(1e9); // what a browser has recorded does not say how long it is
+    const metadata = until("loadedmetadata");
+    video.load(); // on a telephone nothing is read before that
+    await metadata;
     if (!video.videoWidth) throw new Error(`${file.name} has sound, but no picture.`);
+    await seek(video.duration === Infinity ? 1e9 : 0); // what a browser has recorded does not say how long it is
   } catch (error) {
     close();
     throw error;

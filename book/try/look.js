@@ -52,7 +52,7 @@ export function lookPart(root, shared) {
     ),
     said,
   );
-  let ready = null; // what does not change while the clip plays
+  let [ready, drawn] = [null, null]; // what does not change while the clip plays, and the frame that is drawn
 
   const prepare = () => {
     const answered = shared.get("answered");
@@ -69,6 +69,7 @@ export function lookPart(root, shared) {
     );
     ready = { frames: answered.frames, output, channels, peaks, cam, peak: Math.max(1e-9, ...cam.map) };
     const size = `${all} channels of ${T} × ${H} × ${W}`;
+    drawn = null;
     said.textContent = `${shared.get("stage")}: ${size}. The map is that of "${labels[best]}"; what speaks against it is left dark.`;
     draw();
   };
@@ -98,7 +99,9 @@ export function lookPart(root, shared) {
       for (let row = 0; row < H; row++)
         for (let column = 0; column < W; column++) {
           const value = output.data[((c * T + t) * H + row) * W + column] / peaks[k];
-          image.data.set([255 * value, 255 * value, 255 * value, 255], 4 * (corner + row * width + column));
+          const at = 4 * (corner + row * width + column);
+          image.data[at] = image.data[at + 1] = image.data[at + 2] = 255 * value;
+          image.data[at + 3] = 255;
         }
     });
     maps.getContext("2d").putImageData(image, 0, 0);
@@ -107,6 +110,8 @@ export function lookPart(root, shared) {
     if (!ready) return;
     const count = ready.frames.length;
     const now = Math.floor(shared.get("second") * shared.get("network").about.fps) % count;
+    if (now === drawn) return;
+    drawn = now;
     drawHeat(ready.frames[now], (now + 0.5) / count);
     drawMaps((now + 0.5) / count);
   };

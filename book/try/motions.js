@@ -1,6 +1,6 @@
 // Motions of the reader's own: recordings by the camera, a linear classifier on the network's features, and live answers.
 
-import { film, frameOf, hasCamera, openCamera, pause, record } from "../explorers/camera.js";
+import { film, frameOf, hasCamera, keeper, pause, record } from "../explorers/camera.js";
 import { make, slider } from "../explorers/common.js";
 import { leaveOneOut, trainOn } from "./classifier.js";
 import { centerCrop, fitted, resize } from "./clips.js";
@@ -19,7 +19,8 @@ export const folderName = (name) => name.replace(/[\\/:*?"<>|\s]+/g, " ").replac
 export async function zipOf(motions) {
   const files = {};
   for (const { name, recordings } of motions) {
-    const folder = folderName(name);
+    const wanted = folderName(name); // Windows and macOS take a folder that differs in case for the same
+    const folder = Object.keys(files).find((other) => other.toLowerCase() === wanted.toLowerCase()) ?? wanted;
     const start = files[folder] ? Object.keys(files[folder]).length : 0;
     for (const [k, { file }] of recordings.entries()) {
       const number = String(start + k + 1).padStart(2, "0");
@@ -34,7 +35,7 @@ export async function zipOf(motions) {
 
 export function motionsPart(root, shared) {
   const motions = [];
-  let [camera, classifier, busy, watching] = [null, null, false, null];
+  let [classifier, busy, watching] = [null, false, null];
   const rows = make("div", { class: "motions" });
   const add = make("button", { type: "button" }, "one more motion");
   const off = make("button", { type: "button", hidden: "" }, "turn the camera off");
@@ -60,20 +61,13 @@ export function motionsPart(root, shared) {
   const names = () => motions.map(({ input }, k) => input.value.trim() || `motion ${k + 1}`);
   const about = () => shared.get("network").about;
 
-  const open = async () => {
-    if (camera) return;
-    camera = await openCamera();
-    stage.replaceChildren(camera.video);
-    off.hidden = false;
-    camera.video.srcObject.getVideoTracks()[0].addEventListener("ended", close);
-  };
-  const close = () => {
-    if (watching) watching.stopped = true;
-    camera?.close();
-    [camera, off.hidden] = [null, true];
-    stage.replaceChildren();
-  };
-  off.addEventListener("click", close);
+  const stopWatching = () => watching && (watching.stopped = true);
+  const cameras = keeper((camera) => {
+    stage.replaceChildren(...(camera ? [camera.video] : []));
+    off.hidden = !camera;
+    if (!camera) stopWatching();
+  });
+  off.addEventListener("click", cameras.close);
 
   /** The features of some clips of a recording. */
   const featuresOf = async (frames) => {
@@ -92,18 +86,25 @@ export function motionsPart(root, shared) {
 
   const learn = async () => {
     classifier = null;
-    const recordings = all().filter(({ features }) => features);
-    save.disabled = !recordings.length;
-    const ready = motions.every((motion) => motion.recordings.length > 1) && motions.length >= FEWEST;
-    watch.disabled = !ready;
+    const recordings = all();
+    const ready =
+      motions.every((motion) => motion.recordings.length > 1) && recordings.every(({ features }) => features);
+    [save.disabled, watch.disabled] = [!ready, !ready];
     if (!ready) {
+      stopWatching();
       learned.textContent = "Record each motion at least twice.";
       return;
     }
     const mine = (classifier = trainOn(recordings, motions.length));
     learned.textContent = "Setting each recording aside once ...";
-    const right = await leaveOneOut(recordings, motions.length, () => pause(0));
-    if (classifier !== mine) return; // there are other recordings by now
+    const goOn = async () => {
+      do
+        await pause(busy ? 100 : 0); // not while a recording runs
+      while (busy);
+      return classifier === mine;
+    };
+    const right = await leaveOneOut(recordings, motions.length, goOn);
+    if (right === null) return; // there are other recordings by now
     const chance = Math.max(...motions.map((motion) => motion.recordings.length)) / recordings.length;
     learned.textContent =
       `Leave-one-out accuracy: ${right} of ${recordings.length} recordings` +
@@ -111,111 +112,120 @@ export function motionsPart(root, shared) {
   };
 
   const take = (video) => resize(frameOf(video), KEPT);
+  /** Without features a recording counts as not there. */
+  const look = async (recordings) => {
+    said.textContent = "The network looks at it ...";
+    for (const recording of recordings) recording.features = await featuresOf(recording.frames);
+    said.textContent = "Recorded.";
+  };
   const recordOne = (motion) =>
     attempt(said, async () => {
       if (busy) return;
       if (!shared.get("network")) throw new Error("Press Start at the top first: there is no network yet.");
       busy = true;
-      if (watching) watching.stopped = true;
+      show();
+      stopWatching();
       try {
-        await open();
+        const camera = await cameras.open();
         said.textContent = "Get ready.";
         for (const number of [3, 2, 1]) {
           count.textContent = number;
           await pause(700);
         }
         count.textContent = "●";
-        const frames = Math.round(SECONDS * about().fps);
-        const recording = await record(camera, frames, about().fps, { take });
+        const { fps } = about();
+        const recording = await record(camera, Math.round(SECONDS * fps), fps, { take });
         count.textContent = "";
-        said.textContent = "The network looks at it ...";
-        const [file, features] = [await recording.file(), await featuresOf(recording.frames)];
-        motion.recordings.push({ frames: recording.frames, file, features });
-        said.textContent = "Recorded.";
-        show();
-        learn();
+        motion.recordings.push({ frames: recording.frames, file: await recording.file(), features: null });
+        await look(motion.recordings.slice(-1));
       } finally {
         [busy, count.textContent] = [false, ""];
+        show();
+        attempt(said, learn);
       }
     });
 
-  const thumbnail = (motion, recording, k) => {
+  const thumbnail = (motion, name, recording, k) => {
     const { width, height, data } = recording.frames[Math.floor(recording.frames.length / 2)];
     const picture = make("canvas", { width, height, role: "img", "aria-label": `recording ${k + 1}` });
     picture.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
-    const button = make("button", { type: "button", "aria-label": `delete recording ${k + 1}` }, "×");
+    const button = make("button", { type: "button", "aria-label": `delete recording ${k + 1} of ${name}` }, "×");
     button.addEventListener("click", () => {
       motion.recordings.splice(k, 1);
       show();
-      learn();
+      motion.button.focus(); // the one that had the focus is gone
+      attempt(said, learn);
     });
     return make("span", { class: "thumbnail" }, picture, button);
   };
   const show = () => {
-    for (const motion of motions)
-      motion.thumbnails.replaceChildren(...motion.recordings.map((r, k) => thumbnail(motion, r, k)));
-    add.disabled = motions.length >= MOST;
-    motions.forEach(({ remove }) => (remove.disabled = motions.length <= FEWEST));
+    add.disabled = busy || motions.length >= MOST;
+    motions.forEach((motion, k) => {
+      const name = names()[k];
+      motion.input.placeholder = `motion ${k + 1}`;
+      motion.input.setAttribute("aria-label", `name of motion ${k + 1}`);
+      motion.button.setAttribute("aria-label", `record ${name}`);
+      motion.remove.setAttribute("aria-label", `remove ${name}`);
+      motion.remove.disabled = busy || motions.length <= FEWEST;
+      motion.thumbnails.replaceChildren(...motion.recordings.map((r, n) => thumbnail(motion, name, r, n)));
+    });
   };
   const addMotion = () => {
-    const number = motions.length + 1;
-    const input = make("input", {
-      type: "text",
-      placeholder: `motion ${number}`,
-      "aria-label": `name of motion ${number}`,
-      maxlength: 40,
-    });
+    const input = make("input", { type: "text", maxlength: 40 });
     const button = make("button", { type: "button" }, "record");
     const remove = make("button", { type: "button" }, "remove");
     const thumbnails = make("div", { class: "thumbnails" });
-    const motion = { input, remove, thumbnails, recordings: [] };
-    motion.row = make("div", { class: "motion" }, make("div", { class: "beside" }, input, button, remove), thumbnails);
+    const row = make("div", { class: "motion" }, make("div", { class: "beside" }, input, button, remove), thumbnails);
+    const motion = { input, button, remove, thumbnails, recordings: [] };
     button.disabled = !hasCamera();
     button.addEventListener("click", () => recordOne(motion));
+    input.addEventListener("change", show);
     remove.addEventListener("click", () => {
       motions.splice(motions.indexOf(motion), 1);
-      motion.row.remove();
+      row.remove();
       show();
-      learn();
+      add.focus();
+      attempt(said, learn);
     });
     motions.push(motion);
-    rows.append(motion.row);
+    rows.append(row);
     show();
-    learn();
+    attempt(said, learn);
   };
   add.addEventListener("click", addMotion);
   for (let k = 0; k < FEWEST; k++) addMotion();
 
   const recognise = async () => {
-    await open();
+    if (busy) return;
     const mine = (watching = { stopped: false });
     watch.textContent = "stop";
+    const { frames, fps, resized, crop } = about();
     const last = [];
     let asking = false;
     const tell = async (frame) => {
       last.push(frame);
-      const { frames, resized, crop } = about();
       if (last.length > frames) last.shift();
       if (asking || !classifier || last.length < frames) return;
       asking = true;
       await attempt(said, async () => {
-        const clip = last.map((one) => centerCrop(resize(one, resized), crop));
-        const { outputs } = await shared.get("network").predict(clip, ["features"]);
+        const { outputs } = await shared.get("network").predict([...last], ["features"]);
         const probs = classifier?.(Array.from(outputs.features.data));
         if (!probs || mine.stopped) return;
         showBars(bars, names(), probs, shared.get("certain"));
-        said.textContent = `Now: ${answer(names(), probs, shared.get("certain"))}`;
+        const news = `Now: ${answer(names(), probs, shared.get("certain"))}`;
+        if (said.textContent !== news) said.textContent = news; // what is the same is not read out again
       });
       asking = false;
     };
     try {
-      await film(camera, Infinity, about().fps, { take, tell, signal: mine });
+      const seen = (video) => centerCrop(resize(take(video), resized), crop);
+      await film(await cameras.open(), Infinity, fps, { take: seen, tell, signal: mine });
     } finally {
       [watching, watch.textContent] = [null, "recognise"];
       bars.replaceChildren();
     }
   };
-  watch.addEventListener("click", () => (watching ? (watching.stopped = true) : attempt(said, recognise)));
+  watch.addEventListener("click", () => (watching ? stopWatching() : attempt(said, recognise)));
   save.addEventListener("click", () =>
     attempt(said, async () => {
       const named = motions.map(({ recordings }, k) => ({ name: names()[k], recordings }));
@@ -224,13 +234,14 @@ export function motionsPart(root, shared) {
       setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
     }),
   );
-  shared.on("change:network", async () => {
-    // Another network has other features.
-    const recordings = all();
-    recordings.forEach((recording) => (recording.features = null));
-    await attempt(said, async () => {
-      for (const recording of recordings) recording.features = await featuresOf(recording.frames);
-      if (recordings.length) await learn();
-    });
-  });
+  shared.on("change:network", () =>
+    attempt(said, async () => {
+      const recordings = all(); // another network has other features
+      recordings.forEach((recording) => (recording.features = null));
+      if (!recordings.length) return;
+      await learn();
+      await look(recordings);
+      await learn();
+    }),
+  );
 }

@@ -27,21 +27,26 @@ async function readFolder(files) {
 async function checked(network, tell) {
   const { about } = network;
   const frames = await fromPicture(here(`clips/${about.clips[0].file}`), about.clips[0]);
-  const { outputs } = await network.predict(frames.map((frame) => seen(frame, about)));
-  if (outputs.logits.data.every((x, k) => Math.abs(x - about.logits[k]) < 0.1)) return network;
+  let refused = "it computes other logits than PyTorch";
+  try {
+    const { outputs } = await network.predict(frames.map((frame) => seen(frame, about)));
+    if (outputs.logits.data.every((x, k) => Math.abs(x - about.logits[k]) < 0.1)) return network;
+  } catch (error) {
+    refused = error.message;
+  }
   network.close();
-  return { ...(await load(about, null, tell, "wasm")), refused: "it computes other logits than PyTorch" };
+  return { ...(await load(about, about, null, tell, "wasm")), refused };
 }
 
 function startPart(root, shared) {
   const button = make("button", { type: "button", class: "primary" }, "Start");
   const bar = make("progress", { max: 1, value: 0, "aria-label": "loading", hidden: "" });
-  const said = status();
+  const [said, numbers] = [status(), make("span", { class: "numbers" })];
   let [about, busy] = [null, false];
 
   const begins = async (chosen = async () => [about, null]) => {
     if (busy) return;
-    [busy, button.disabled, bar.hidden] = [true, true, false];
+    [busy, bar.hidden, bar.value] = [true, false, 0];
     said.textContent = "Loading ...";
     try {
       about ||= await describe();
@@ -50,10 +55,10 @@ function startPart(root, shared) {
       const total = about.runtime.wasm + (model ? 0 : described.bytes);
       const tell = (come) => {
         bar.value = come / total;
-        said.textContent = `Loading: ${megabytes(come)}`;
+        numbers.textContent = megabytes(come);
       };
       const backend = new URLSearchParams(location.search).get("backend") || "auto";
-      let network = await load(described, model, tell, backend);
+      let network = await load(about, described, model, tell, backend);
       if (network.backend === "WebGPU" && !model) network = await checked(network, tell);
       shared.get("network")?.close();
       shared.set("network", network);
@@ -63,14 +68,14 @@ function startPart(root, shared) {
     } catch (error) {
       said.textContent = `The network could not be loaded. ${error.message}`;
     } finally {
-      [busy, button.disabled, bar.hidden] = [false, false, true];
+      [busy, bar.hidden, numbers.textContent] = [false, true, ""];
     }
   };
   button.addEventListener("click", () => begins());
   const own = fileButton("a network of your own", { multiple: "", accept: ".json,.onnx" }, (files) =>
     begins(() => readFolder(files)),
   );
-  root.append(make("div", { class: "beside" }, button, own, bar), said);
+  root.append(make("div", { class: "beside" }, button, own, bar, numbers), said);
   describe().then(
     (described) => {
       about = described;

@@ -13,8 +13,8 @@ export function fileButton(text, attributes, chosen) {
   const input = make("input", { type: "file", class: "unseen", ...attributes });
   input.addEventListener("change", async () => {
     const files = [...input.files];
-    if (files.length) await chosen(files);
     input.value = ""; // so that the same file can be chosen again
+    if (files.length) await chosen(files);
   });
   return Object.assign(make("label", { class: "button" }, input, make("span", {}, text)), { input });
 }
@@ -41,8 +41,8 @@ export function showBars(list, labels, probs, threshold) {
   list.replaceChildren(...best.map(row));
 }
 
-/** The answer in words: "none of these" where no probability reaches the threshold. */
+/** The answer: "none of these" where no probability reaches the threshold. The bars beside it say how sure it is. */
 export function answer(labels, probs, threshold) {
   const best = probs.indexOf(Math.max(...probs));
-  return probs[best] >= threshold ? `${labels[best]}, ${percent(probs[best])}` : "none of these";
+  return probs[best] >= threshold ? labels[best] : "none of these";
 }

@@ -46,10 +46,10 @@ export function timelinePart(root, shared) {
   const stop = make("button", { type: "button", hidden: "" }, "stop");
   const list = make("ol", { class: "segments", "aria-label": "segments" });
   const strip = make("div", { class: "strip", "aria-hidden": "true" });
-  const said = status();
+  const [said, numbers] = [status(), make("span", { class: "numbers" })];
   said.textContent = "Choose a file of some seconds or minutes. It stays on your machine.";
   root.append(
-    make("div", { class: "beside" }, fileButton("a file of yours", { accept: "video/*" }, read), stop),
+    make("div", { class: "beside" }, fileButton("a file of yours", { accept: "video/*" }, read), stop, numbers),
     slider(shared, "threshold", { label: "none below", min: 0, max: 0.99, step: 0.01, say: percent }),
     slider(shared, "shortest", { label: "at least", min: 0, max: 5, step: 0.5, say: (n) => `${n} s` }),
     strip,
@@ -87,6 +87,7 @@ export function timelinePart(root, shared) {
       if (!network) throw new Error("Press Start above first: there is no network yet.");
       said.textContent = "Opening the file ...";
       const opened = await openFile(file);
+      if (mine !== running) return opened.close(); // another file was chosen meanwhile
       [rows, about, seconds, stop.hidden] = [[], network.about, opened.seconds, false];
       const length = about.frames / about.fps;
       try {
@@ -95,15 +96,17 @@ export function timelinePart(root, shared) {
           const { outputs } = await network.predict(frames);
           if (mine !== running) return;
           rows.push([start, softmax(Array.from(outputs.logits.data))]);
-          said.textContent = `${file.name}: ${Math.min(seconds, start + length).toFixed(1)} of ${seconds.toFixed(1)} s`;
+          numbers.textContent = `${Math.min(seconds, start + length).toFixed(1)} of ${seconds.toFixed(1)} s`;
           show();
         }
-        said.textContent = `${file.name}: ${rows.length} clips${mine.stopped ? ", stopped" : ""}.`;
+        if (mine === running)
+          said.textContent = `${file.name}: ${rows.length} clips${mine.stopped ? ", stopped" : ""}.`;
       } finally {
         opened.close();
       }
     });
-    if (mine === running) [running, stop.hidden] = [null, true];
+    if (mine === running) [running, stop.hidden, numbers.textContent] = [null, true, ""];
   }
+  shared.on("change:network", () => running && (running.stopped = true)); // its clips would be of two networks
   for (const name of ["threshold", "shortest"]) shared.on(`change:${name}`, show);
 }

@@ -3,9 +3,9 @@
 let session, Tensor;
 
 /** The bytes of an address, told as they come, and kept by the browser: a second time they need no network. */
-async function bytes(address, tell) {
+async function bytes({ address, size }, tell) {
   const cache = await globalThis.caches?.open("try-it").catch(() => undefined); // only safe addresses have one
-  const kept = await cache?.match(address);
+  const kept = await cache?.match(address).catch(() => undefined);
   if (kept) return new Uint8Array(await kept.arrayBuffer());
   const answer = await fetch(address).catch(() => ({ ok: false, status: "no connection" }));
   if (!answer.ok) throw new Error(`${new URL(address).pathname} cannot be had (${answer.status}).`);
@@ -16,6 +16,9 @@ async function bytes(address, tell) {
     tell(part.value.length);
   }
   const whole = new Blob(parts);
+  if (whole.size !== size) throw new Error(`${new URL(address).pathname} has ${whole.size} bytes, not ${size}.`);
+  const same = (request) => new URL(request.url).pathname === new URL(address).pathname;
+  for (const old of (await cache?.keys()) ?? []) if (same(old)) await cache.delete(old); // of an earlier version
   await cache?.put(address, new Response(whole)).catch(() => undefined); // no room for it is no error
   return new Uint8Array(await whole.arrayBuffer());
 }
@@ -28,7 +31,7 @@ async function load({ runtime, network, backend }) {
   const tell = (count) => postMessage({ progress: (come += count) });
   const onGPU = backend !== "wasm" && (await adapter());
   const kind = onGPU ? runtime.webgpu : runtime.wasm;
-  const [wasm, model] = await Promise.all([bytes(kind.wasm, tell), network.bytes ?? bytes(network.address, tell)]);
+  const [wasm, model] = await Promise.all([bytes(kind.wasm, tell), network.bytes ?? bytes(network, tell)]);
   const ort = await import(kind.script);
   Tensor = ort.Tensor;
   Object.assign(ort.env.wasm, { wasmBinary: wasm, numThreads: 1 });
@@ -54,10 +57,14 @@ async function run({ clip, shape, names }) {
   return { outputs, milliseconds: performance.now() - start };
 }
 
-onmessage = async ({ data: { id, ...asked } }) => {
+async function handle({ id, ...asked }) {
   try {
     postMessage({ id, done: await (asked.runtime ? load(asked) : run(asked)) });
   } catch (error) {
     postMessage({ id, failed: String(error.message ?? error) });
   }
-};
+}
+
+// One question after another: a runtime that waits for the GPU has room for one.
+let last = Promise.resolve();
+onmessage = ({ data }) => (last = last.then(() => handle(data)));

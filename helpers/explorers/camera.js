@@ -26,6 +26,33 @@ export async function openCamera() {
   return { video, close };
 }
 
+/**
+ * One camera for all parts that ask: `open` gives the one that is open, or opening; `close` turns off that one, too. `show` is
+ * called with the camera, and with null when it is off.
+ */
+export function keeper(show) {
+  let opening = null;
+  const close = () => {
+    opening?.then((camera) => camera.close()).catch(() => {});
+    opening = null;
+    show(null);
+  };
+  const open = async () => {
+    const mine = (opening ||= openCamera());
+    try {
+      const camera = await mine;
+      if (opening !== mine) throw new Error("The camera was turned off.");
+      camera.video.srcObject.getVideoTracks()[0].onended = close;
+      show(camera);
+      return camera;
+    } catch (error) {
+      if (opening === mine) opening = null;
+      throw error;
+    }
+  };
+  return { open, close };
+}
+
 /** A frame of a video element as it is now, whole, or what `take(video)` makes of it. */
 export function frameOf(video) {
   const context = (video.pencil ||= document.createElement("canvas").getContext("2d", { willReadFrequently: true }));
@@ -43,11 +70,13 @@ export const pause = (milliseconds) => new Promise((done) => setTimeout(done, mi
  * `tell(frame, number)` is called with it. An Error if the camera goes away.
  */
 export async function film({ video }, count, fps, { take = frameOf, tell = () => {}, signal = {} } = {}) {
-  const frames = [];
-  const start = performance.now();
-  for (let number = 0; number < count && !signal.stopped; number++) {
-    await pause(start + (1000 * number) / fps - performance.now());
+  const [frames, step] = [[], 1000 / fps];
+  let due = performance.now();
+  for (let number = 0; number < count; number++) {
+    await pause(due - performance.now());
+    if (signal.stopped) break;
     if (!video.srcObject.active) throw new Error("The camera was taken away.");
+    due = Math.max(due + step, performance.now() - step); // a page that was busy, or hidden, does not catch up
     const frame = take(video);
     if (count < Infinity) frames.push(frame);
     tell(frame, number);
@@ -65,9 +94,12 @@ export async function record(camera, count, fps, options = {}) {
   recorder.ondataavailable = ({ data }) => parts.push(data);
   const ended = new Promise((done) => (recorder.onstop = done));
   recorder.start();
+  const start = performance.now();
   try {
     const frames = await film(camera, count, fps, options);
     await pause(1000 / fps); // the last frame lasts, too
+    if (performance.now() - start > (1000 * count) / fps + 1000)
+      throw new Error("The recording was interrupted. Please record it again.");
     return { frames, file: async () => (await ended, new Blob(parts, { type: mimeType.split(";")[0] })) };
   } finally {
     if (recorder.state !== "inactive") recorder.stop();

@@ -1,6 +1,6 @@
 // The reader's camera in a notebook: recordings and live clips for the kernel, which stay on the machine that runs it.
 
-import { film, hasCamera, openCamera, pause, record } from "./camera.js";
+import { film, hasCamera, keeper, pause, record } from "./camera.js";
 import { begin, make } from "./common.js";
 
 /** A video's frame as the kernel gets it: scaled by the browser to the height that is wanted, red, green and blue. */
@@ -27,7 +27,7 @@ function render({ model, el }) {
   const root = begin(el, "recorder");
   const [stage, count, said] = [
     make("div", { class: "stage" }),
-    make("p", { class: "countdown" }),
+    make("p", { class: "countdown", "aria-live": "assertive" }),
     make("p", { class: "said", role: "status" }),
   ];
   const buttons = make("div", { class: "beside" });
@@ -35,7 +35,7 @@ function render({ model, el }) {
   said.textContent = hasCamera()
     ? "The camera is off. What it records goes to the machine that runs this notebook, and nowhere else."
     : "This page has no camera: browsers give one to https and localhost only.";
-  let [camera, busy, watching] = [null, false, null];
+  let [busy, watching] = [false, null];
   const button = (text, act) => {
     const made = make("button", { type: "button" }, text);
     made.disabled = !hasCamera();
@@ -49,23 +49,16 @@ function render({ model, el }) {
     buttons.append(made);
     return made;
   };
-  const open = async () => {
-    camera ||= await openCamera();
-    stage.replaceChildren(camera.video);
-    off.hidden = false;
-  };
-  const close = () => {
-    if (watching) watching.stopped = true;
-    camera?.close();
-    camera = null;
-    stage.replaceChildren();
-    off.hidden = true;
-  };
+  const cameras = keeper((camera) => {
+    stage.replaceChildren(...(camera ? [camera.video] : []));
+    off.hidden = !camera;
+    if (!camera && watching) watching.stopped = true;
+  });
   const recordOne = (label) => async () => {
     if (busy) return;
     busy = true;
     try {
-      await open();
+      const camera = await cameras.open();
       for (const number of [3, 2, 1]) {
         count.textContent = number;
         await pause(700);
@@ -73,7 +66,7 @@ function render({ model, el }) {
       count.textContent = "●";
       const { file } = await record(camera, Math.round(model.get("seconds") * model.get("fps")), model.get("fps"));
       const blob = await file();
-      said.textContent = "Sent to the kernel ...";
+      model.set("said", "Sent to the kernel ..."); // so that the answer is news, also when it is that of last time
       model.set("film", new DataView(await blob.arrayBuffer()));
       model.set("kind", blob.type.split("/")[1]);
       model.set("label", label);
@@ -90,7 +83,6 @@ function render({ model, el }) {
   ]);
   const watch = async (made) => {
     if (watching) return (watching.stopped = true);
-    await open();
     const mine = (watching = { stopped: false });
     made.textContent = "stop";
     const last = [];
@@ -104,18 +96,19 @@ function render({ model, el }) {
       model.save_changes();
     };
     try {
-      await film(camera, Infinity, model.get("fps"), { take: (video) => smaller(video, 128), tell, signal: mine });
+      const take = (video) => smaller(video, 128);
+      await film(await cameras.open(), Infinity, model.get("fps"), { take, tell, signal: mine });
     } finally {
       watching = null;
       made.textContent = "recognise";
     }
   };
   if (model.get("live")) button("recognise", watch);
-  const off = button("turn the camera off", close);
+  const off = button("turn the camera off", cameras.close);
   off.hidden = true;
   model.on("change:said", () => (said.textContent = model.get("said")));
   model.on("change:counts", () => recording.forEach(([label, made]) => made && (made.textContent = counted(label))));
-  return close;
+  return cameras.close;
 }
 
 export default { render };

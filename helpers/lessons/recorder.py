@@ -87,8 +87,11 @@ def record_motions(folder: str | PathLike, labels: Sequence[str], seconds: float
         taken = {path.name.split("_c01.")[0] for path in (folder / widget.label).iterdir()}
         number = next(k for k in itertools.count(1) if f"{name}{k:02}" not in taken)
         path = folder / widget.label / f"{name}{number:02}_c01.{widget.kind}"
-        path.write_bytes(widget.film)
-        widget.counts, widget.said = there(), f"Saved as {path.relative_to(folder)}"
+        try:
+            path.write_bytes(widget.film)
+            widget.counts, widget.said = there(), f"Saved as {path.relative_to(folder)}"
+        except OSError as error:
+            widget.said = f"Not saved: {error}"
 
     widget.observe(recorded, names="number")
     return widget

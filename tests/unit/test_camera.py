@@ -86,3 +86,10 @@ def test_a_file_or_a_camera(words, capsys):
     with pytest.raises(SystemExit):
         classify.main(words)
     assert "name a FILE, or a --camera, and not both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--timeline"], ["--fast"], ["--out", "rows"]])
+def test_what_does_not_go_with_a_camera(words, capsys):
+    with pytest.raises(SystemExit):
+        classify.main(["--camera", "0", *words])
+    assert "--camera does not go with --timeline, --fast or --out" in capsys.readouterr().err
