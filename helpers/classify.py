@@ -404,8 +404,7 @@ def _print_row(file: str, row: dict, classify: Callable, options: argparse.Names
 
 def _watch(pretrained: Pretrained, options: argparse.Namespace) -> int:
     """Say what a camera shows, whenever the answer changes; with --json each answer."""
-    source = int(options.camera) if options.camera.isdecimal() else options.camera
-    last = None
+    source, last = int(options.camera) if options.camera.isdecimal() else options.camera, None
     try:
         for clip in newest_clips(source, pretrained.frames, pretrained.fps):
             (probs,) = predict_clips(pretrained, [clip], options.device, getattr(torch, options.precision))

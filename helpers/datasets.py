@@ -1,11 +1,14 @@
 """A folder of videos with a folder for each class, as clips to train on and to test with. Built in notebook 12."""
 
+import contextlib
 import contextvars
 import os
 import re
 import shutil
 import sys
+import tempfile
 import warnings
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +22,7 @@ from helpers import transforms
 from helpers.video import MUTE, VideoError, VideoWarning, explain, middle_start, read_clip, read_middle_clip
 
 __all__ = ["Folder", "Sets", "Video", "VideoFolder", "affordable_workers", "find_sets", "group_of", "list_files",
-           "middle_start", "scan_folder", "set_epoch", "split", "split_folders"]  # fmt: skip
+           "middle_start", "scan_folder", "set_epoch", "split", "split_folders", "unpacked"]  # fmt: skip
 
 # What other programs leave in folders, and pictures, which are no videos.
 FOREIGN = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "Thumbs.db",
@@ -84,6 +87,23 @@ def scan_folder(folder: str | os.PathLike[str], frames: int = 16, fps: float = 1
     if empty:
         raise ValueError("\n  ".join([f"no video in {folder} can be read for {', '.join(empty)}.", *unreadable]))
     return Folder(tuple(classes), videos, unreadable)
+
+
+@contextlib.contextmanager
+def unpacked(folder: str | os.PathLike[str]) -> Iterator[str | os.PathLike[str]]:
+    """The folder; for a zip file, such as the site's page "Try it" saves, what is in it, in a folder that is deleted later.
+
+    OSError if it is damaged.
+    """
+    if not zipfile.is_zipfile(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            shutil.unpack_archive(folder, place, "zip")
+        except zipfile.BadZipFile as error:
+            raise OSError(f"{folder} is damaged: {error}") from error
+        yield place
 
 
 def find_sets(

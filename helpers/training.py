@@ -321,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip
     add = parser.add_argument
-    add("folder", help="a folder that holds a folder of videos for each class")
+    add("folder", help="a folder that holds a folder of videos for each class, or a zip file of one")
     add("--out", default="mine.pt", help="the file to write, for helpers.classify --weights")
     add("--test", metavar="FOLDER", help="a folder of the same classes to test with, in place of a part of the first")
     add("--test-fraction", type=number(0.01, 0.99, float), default=0.25, help="the part of each class to test with")
@@ -348,7 +348,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options):
     try:
         weights.check_writable(options.out)
-        _fine_tune_folder(options, join_processes(options.device or classify.get_device()))
+        with datasets.unpacked(options.folder) as options.folder:
+            _fine_tune_folder(options, join_processes(options.device or classify.get_device()))
     except (TrainingError, weights.WeightsError, VideoError, OSError) as error:
         if isinstance(error, OSError) and error.errno in CLOSED and not error.filename:  # of the output, not of a file
             raise

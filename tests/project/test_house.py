@@ -34,7 +34,7 @@ ABOVE = {"scale": {"scale"}, "explorers": set(), "lessons": {"lessons", "scale",
 UP = {("classify", "scale")}  # inside functions only: what --fast and --out ask for
 
 LINES = {"flat": 430, "lessons": 250, "assets": 250, "explorers": 80}  #: of a file
-TOGETHER = {"flat": 3420, "scale": 1100}  #: of all files of a kind
+TOGETHER = {"flat": 3435, "scale": 1100}  #: of all files of a kind
 
 
 def modules(root):
@@ -257,8 +257,8 @@ FAULTS = [
     ("check_sizes", "scale files have 1101 lines", {"scale/export": "x = 1\n" * 1100}),
     (
         "check_sizes",
-        "flat files have 3421",
-        {name: "x = 1\n" * 387 for name in list(FLAT)[:8]} | {"classify": "x = 1\n" * 322},
+        "flat files have 3436",
+        {name: "x = 1\n" * 387 for name in list(FLAT)[:8]} | {"classify": "x = 1\n" * 337},
     ),
     ("check_sizes", "helpers/odds.py is not in the drawing", {"odds": "x = 1\n"}),
     ("check_elsewhere", "helpers/plots.py, line 1: open needs encoding=", {"plots": "open('a', 'w')\n"}),

@@ -268,3 +268,17 @@ def test_two_processes_fine_tune_together(folder, tmp_path):
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("Saved as") == 1 and run.stderr.count("letter.mp4") == 1
     assert weights.load(str(tmp_path / "two.pt")).labels == CLASSES
+
+
+def test_a_zip_file_is_a_folder(folder, tmp_path, capsys):
+    """As the site's page saves recordings; and one that was not copied whole."""
+    archive = shutil.make_archive(str(tmp_path / "motions"), "zip", folder)
+    assert training.main([archive, "--out", str(tmp_path / "zip.pt"), *SMALL]) == 0
+    assert "18 videos of 9 groups in 2 classes to train on, 6 to test with." in capsys.readouterr().out.replace(
+        "10 g", "9 g"
+    )
+    content = bytearray((tmp_path / "motions.zip").read_bytes())
+    content[2000:2100] = bytes(100)
+    (tmp_path / "damaged.zip").write_bytes(content)
+    assert training.main([str(tmp_path / "damaged.zip"), "--out", str(tmp_path / "a.pt"), *SMALL]) == 2
+    assert "damaged.zip is damaged: Bad CRC-32" in capsys.readouterr().err
