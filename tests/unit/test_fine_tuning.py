@@ -274,9 +274,7 @@ def test_a_zip_file_is_a_folder(folder, tmp_path, capsys):
     """As the site's page saves recordings; and one that was not copied whole."""
     archive = shutil.make_archive(str(tmp_path / "motions"), "zip", folder)
     assert training.main([archive, "--out", str(tmp_path / "zip.pt"), *SMALL]) == 0
-    assert "18 videos of 9 groups in 2 classes to train on, 6 to test with." in capsys.readouterr().out.replace(
-        "10 g", "9 g"
-    )
+    assert "16 videos of 8 groups in 2 classes to train on, 8 to test with." in capsys.readouterr().out
     content = bytearray((tmp_path / "motions.zip").read_bytes())
     content[2000:2100] = bytes(100)
     (tmp_path / "damaged.zip").write_bytes(content)
