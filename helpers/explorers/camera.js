@@ -89,6 +89,7 @@ export async function record(camera, count, fps, options = {}) {
   const kinds = ["video/webm;codecs=vp8", "video/webm", "video/mp4"];
   const mimeType = kinds.find((kind) => globalThis.MediaRecorder?.isTypeSupported(kind));
   if (!mimeType) throw new Error("This browser cannot record videos.");
+  if (!camera.video.srcObject.active) throw new Error("The camera was turned off.");
   const recorder = new MediaRecorder(camera.video.srcObject, { mimeType, videoBitsPerSecond: 4_000_000 });
   const parts = [];
   recorder.ondataavailable = ({ data }) => parts.push(data);

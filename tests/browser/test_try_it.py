@@ -567,7 +567,7 @@ def test_a_broken_download_is_not_kept(page):
     """A page in place of the network, as some public networks send it: a sentence, and the next start is whole."""
     page.route("**/network.onnx*", lambda route: route.fulfill(status=200, body="<html>Sign in first</html>"))
     page.get_by_role("button", name="Start").click()
-    expect(said(page, "start")).to_contain_text("network.onnx has 27 bytes, not")
+    expect(said(page, "start")).to_contain_text("network.onnx has 26 bytes, not")
     page.unroute("**/network.onnx*")
     start(page)
 
