@@ -116,7 +116,7 @@ export function motionsPart(root, shared) {
   const look = async (recordings) => {
     said.textContent = "The network looks at it ...";
     for (const recording of recordings) recording.features = await featuresOf(recording.frames);
-    said.textContent = "Recorded.";
+    said.textContent = `${all().length} recordings.`;
   };
   const recordOne = (motion) =>
     attempt(said, async () => {
