@@ -14,7 +14,7 @@ PART_I := $(wildcard notebooks/0[1-7]_*.ipynb notebooks/solutions/0[1-7]_*.ipynb
 FIRST := $(firstword $(sort $(wildcard notebooks/*.ipynb)))
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all notebooks pictures book check hooks extras requirements clean
+.PHONY: help lab test test-all notebooks online pictures book check hooks extras requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ hooks: $(STAMP) ## make git look at each commit, and show changes of notebooks c
 
 notebooks: $(STAMP) ## run the series from a fresh start and store what it prints and draws; ONLY=07 for one
 	$(BIN)/python tests/execute.py $(ONLY)
+
+online: $(STAMP) ## run the notebooks that want a connection with one, into build/online; ONLY=07 for one
+	$(BIN)/python tests/execute.py --online build/online $(ONLY)
 
 pictures: $(STAMP) ## draw the pictures in img/
 	$(BIN)/python img/draw.py

@@ -21,10 +21,16 @@ from torch import nn
 from helpers import transforms
 from helpers.networks import NETWORKS, VideoResNet
 
-__all__ = ["ASSETS", "NAMES", "SOURCES", "Pretrained", "Source", "WeightsError", "check_writable", "checksum", "create_model",
-           "download", "load", "load_checkpoint", "save", "save_atomically"]  # fmt: skip
+__all__ = ["ASSETS", "JUGGLING", "NAMES", "SOURCES", "Pretrained", "Source", "WeightsError", "check_writable", "checksum",
+           "create_model", "download", "load", "load_checkpoint", "save", "save_atomically"]  # fmt: skip
 
 ASSETS = Path(__file__).parent / "assets"
+# Someone juggles a football: a clip of UCF101 as torchvision's tests keep it. What `download` wants.
+JUGGLING = (
+    "https://raw.githubusercontent.com/pytorch/vision/5b132056b91ea9512face7097c573babe67333ec"
+    "/test/assets/videos/v_SoccerJuggling_g23_c01.avi",
+    "e1d577a0b1590e3885d1117950a90adfe4849f222eafcc3aea73683e602dc26a",
+)
 _TIMEOUT = 30  # seconds that a server may stay silent
 _SAVED = "labels frames fps trained_on score architecture crop_size".split()  # with the weights: a file of `save`
 
