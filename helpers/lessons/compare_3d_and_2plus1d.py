@@ -1,6 +1,6 @@
 """The figures, explorers and exercise checks of notebook 02."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import anywidget
 import numpy as np
@@ -9,9 +9,10 @@ import traitlets
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
+from numpy.typing import ArrayLike
 
 from helpers import plots
-from helpers.blocks import conv_cost
+from helpers.blocks import output_size
 from helpers.explorers import front
 from helpers.lessons import shape_text
 from helpers.lessons.exercises import exercise, require
@@ -22,10 +23,12 @@ __all__ = [
     "KernelExplorer",
     "check_conv3d_macs",
     "check_factorize",
+    "check_same_padding",
     "draw_kernel_in_clip",
     "draw_kernels",
     "kernel_explorer",
     "kernels_figure",
+    "outputs_figure",
 ]
 
 Shape = tuple[int, int, int]  # (T, H, W)
@@ -36,16 +39,16 @@ def draw_kernel_in_clip(
 ) -> Shape:
     """Draw a kernel at one of its positions inside a clip, in space and time.
 
-    The faces that look like a frame have the color of space, the others that of time.
+    Faces that lie in a frame have the color of space, the others the color of time.
 
     Args:
         axes: with projection="3d".
-        kernel: its extent. The clip is padded by half of it.
-        place: 0 for the first position, 1 for the last, in the order in which the kernel moves.
-        cells: of the clip.
+        kernel, stride: of the convolution. The clip is padded by half of the kernel.
+        place: 0 for the first output position, 1 for the last, in the order in which the kernel moves.
+        cells: the size of the clip.
 
     Returns:
-        The index of the output that the kernel computes there.
+        The index (T, H, W) of this output position.
     """
     outputs = [(n + 2 * (k // 2) - k) // s + 1 for n, k, s in zip(cells, kernel, stride)]
     index = np.unravel_index(round(place * (np.prod(outputs) - 1)), outputs)
@@ -90,52 +93,58 @@ def _faces(low: Shape, size: Shape, axis: int) -> list:
 
 @plots.style()
 def kernels_figure(kind: str, t: int, d: int, stride: int, place: float) -> Figure:
-    """The kernels of a convolution inside a clip, one panel each.
+    """The kernels of a convolution inside a clip, one panel for each kernel.
 
     Args:
         kind: "2D", "3D" or "(2+1)D".
         t, d, stride: of the convolution; `place` as in `draw_kernel_in_clip`.
     """
-    spatial, temporal = ((1, d, d), (1, stride, stride)), ((t, 1, 1), (stride, 1, 1))  # extent and stride
-    panels = {"2D": [spatial], "3D": [((t, d, d), (stride,) * 3)], "(2+1)D": [spatial, temporal]}[kind]
+    spatial = "space", (1, d, d), (1, stride, stride)  # title, extent, stride
+    temporal = "time", (t, 1, 1), (stride, 1, 1)
+    panels = {"2D": [spatial], "3D": [("3D", (t, d, d), (stride,) * 3)], "(2+1)D": [spatial, temporal]}[kind]
     figure = new_figure(3.6 * len(panels), 3.4)
-    for number, (kernel, steps) in enumerate(panels, start=1):
+    for number, (title, kernel, steps) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number, projection="3d")
         draw_kernel_in_clip(axes, kernel, steps, place)
-        axes.set_title(shape_text(kernel), loc="left")  # 3D axes ignore the style
+        axes.set_title(f"{title}: {shape_text(kernel)}", loc="left")  # 3D axes ignore the style
     return figure
 
 
-def draw_kernels(
-    kind: str = "(2+1)D",
-    t: int = 3,
-    d: int = 3,
-    stride: int = 1,
-    inplanes: int = 64,
-    planes: int = 64,
-    place: float = 0.57,
-) -> None:
-    """Show the kernels of a convolution and its cost on a clip of 16 frames of 56 x 56, see `blocks.conv_cost`."""
-    long = "1 frame" if t == 1 else f"{t} frames"
-    spatial, temporal = f"a flat square of {d} x {d} pixels in one frame", f"a rod through {long} at one pixel"
+def draw_kernels(kind: str = "(2+1)D", t: int = 3, d: int = 3, stride: int = 1, place: float = 0.57) -> None:
+    """Show the kernels of a convolution inside a clip, see `kernels_figure`."""
+    frames = "1 frame" if t == 1 else f"{t} frames"
+    spatial, temporal = f"a flat square of {d} x {d} pixels in one frame", f"a bar through {frames} at one pixel"
     alts = {
-        "2D": f"Inside the block of a clip, {spatial}.",
-        "3D": f"Inside the block of a clip, a smaller block: {long} deep, {d} rows high and {d} columns wide.",
-        "(2+1)D": f"Two blocks of a clip: inside the left one {spatial}, inside the right one {temporal}.",
+        "2D": f"Inside the box of a clip, {spatial}.",
+        "3D": f"Inside the box of a clip, a smaller block: {frames} deep, {d} rows high and {d} columns wide.",
+        "(2+1)D": f"Two boxes of a clip: inside the left one {spatial}, inside the right one {temporal}.",
     }
     plots.show(kernels_figure(kind, t, d, stride, place), alts[kind])
-    cost = conv_cost(kind, inplanes, planes, t, d, stride)
-    print(f"parameters              {cost.parameters:>18,}")
-    print(f"multiply-adds           {cost.multiply_adds:>18,}")
-    if kind == "(2+1)D":
-        print(f"intermediate channels M {cost.middle:>18,}")
-    print(f"{inplanes} x 16 x 56 x 56 -> {shape_text(cost.output)}")
+
+
+def outputs_figure(
+    frames: ArrayLike, outputs: Mapping[str, ArrayLike], shown: Sequence[int] = range(1, 15, 2)
+) -> Figure:
+    """Some frames of a clip, and below them what filters compute there: zero is grey, positive values are brighter.
+
+    Args:
+        frames: uint8 (T, H, W, 3).
+        outputs: for the name of each filter its output (T, H, W).
+        shown: which frames.
+    """
+    columns, rows = list(shown), [np.asarray(frames)[list(shown)]]
+    for output in outputs.values():
+        values = np.asarray(output)[columns]
+        grey = 127.5 + 127.5 * values / (np.abs(values).max() or 1)
+        rows.append(np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=-1))
+    labels = [""] * len(columns) * len(outputs) + [f"frame {k}" for k in columns]
+    return plots.film_strip(np.concatenate(rows), labels, len(columns), rows=["clip", *outputs])
 
 
 class KernelExplorer(anywidget.AnyWidget):
-    """Kernels that move over a clip, what they cost and what they compute; every control is a trait of this widget.
+    """Kernels that move over a clip, their cost and their output; every control is a trait of this widget.
 
-    `midplanes` 0 stands for the paper's. `own` are the numbers that the reader typed, for a kernel of its `t` and `d`.
+    `midplanes` 0 stands for the paper's. `own` holds the weights that the reader typed, for a kernel of its `t` and `d`.
     """
 
     _esm, _css = front("kernels")
@@ -147,38 +156,48 @@ class KernelExplorer(anywidget.AnyWidget):
     frames, size = traitlets.Int(16).tag(sync=True), traitlets.Int(28).tag(sync=True)
     filter = traitlets.Enum(("edge", "moving edge", "blur", "difference", "own"), "moving edge").tag(sync=True)
     own = traitlets.Dict(dict(t=1, d=1, numbers=[1.0])).tag(sync=True)
-    place = traitlets.Int(5838).tag(sync=True)  # of the kernel, counted in the order in which it moves
+    place = traitlets.Int(5838).tag(sync=True)  # the output position, counted in the order in which the kernel moves
     yaw, pitch = traitlets.Float(0.5).tag(sync=True), traitlets.Float(0.4).tag(sync=True)
     clip = traitlets.Bytes().tag(sync=True)  # 16 grey frames of 56 x 56
 
 
 def kernel_explorer() -> KernelExplorer:
-    """The explorer of notebook 02, on a clip of a walking figure."""
-    frames = scene("walk", seed=3, index=1, size=56).frames  # (16, 56, 56, 3)
-    return KernelExplorer(clip=frames.mean(-1).astype(np.uint8).tobytes())
+    """The explorer of notebook 02, on the walking figure of notebook 01."""
+    frames = scene("walk", seed=3, index=12, size=56).frames  # (16, 56, 56, 3)
+    return KernelExplorer(clip=frames[..., 1].tobytes())  # green: yellow on violet stands out most
+
+
+@exercise
+def check_same_padding(solution: Callable) -> None:
+    """Notebook 02: the padding with which a kernel of odd extent keeps the size at stride 1."""
+    for kernel in (1, 3, 5, 7):
+        padding = solution(kernel)
+        require(isinstance(padding, int), "A padding is an integer: divide with // in place of /.")
+        size = output_size(16, kernel, 1, padding)
+        require(size == 16, f"With a kernel of {kernel}, 16 positions become {size}. They should stay 16.")
 
 
 @exercise
 def check_conv3d_macs(solution: Callable) -> None:
     """Notebook 02: the multiply-adds of a 3D convolution, from the shapes of its weight and of its output."""
-    hint = "One output position of one channel needs one product per weight."
+    hint = "At one output position, each weight of the kernel is used once."
     require(solution((1, 1, 3, 3, 3), (1, 1, 1, 1, 1)) == 27, hint)
-    hint = "Each of the 8 output channels has its own 4 x 3 x 3 x 3 weights."
+    hint = "Each of the 8 output channels has its own 4 x 3 x 3 x 3 weights: do not count these channels twice."
     require(solution((8, 4, 3, 3, 3), (1, 8, 1, 1, 1)) == 864, hint)
-    hint = "Count every output position, and every clip of the batch."
+    hint = "Count every output position of every clip of the batch."
     require(solution((64, 3, 3, 7, 7), (2, 64, 16, 56, 56)) == 2832334848, hint)
 
 
 @exercise
 def check_factorize(solution: Callable) -> None:
-    """Notebook 02: a (time) x (space) kernel of rank 1 into its temporal and its spatial part."""
+    """Notebook 02: the temporal and the spatial filter of a kernel that is their product."""
     for t, d in ((3, 3), (5, 7)):
         kernel = torch.randn(t)[:, None, None] * torch.randn(d, d)  # (t, d, d)
         parts = solution(kernel)
-        require(len(parts) == 2, "Return two tensors, first the temporal one (t,), then the spatial one (d, d).")
+        require(len(parts) == 2, "Return two tensors: the temporal filter (t,), then the spatial filter (d, d).")
         time, space = parts
         shapes = tuple(time.shape) == (t,) and tuple(space.shape) == (d, d)
         require(shapes, f"The shapes are ({t},) and ({d}, {d}).")
         product = time[:, None, None] * space
-        hint = "Their product is not the kernel. (torch.linalg.svd may help.)"
+        hint = "Their product is not the kernel. torch.linalg.svd can find the two filters."
         require(torch.allclose(product, kernel, atol=1e-5), hint)

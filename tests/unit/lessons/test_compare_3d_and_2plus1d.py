@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from lesson_tests import exercise_tests, record
+from lesson_tests import assert_readable, exercise_tests, noise, pictures, record
 
 from helpers import plots
+from helpers.blocks import conv_cost, midplanes
 from helpers.lessons import compare_3d_and_2plus1d as lesson
 
 
@@ -21,17 +22,24 @@ test_right, test_wrong = exercise_tests(
     right={
         "check_conv3d_macs": lambda weight, output: math.prod(weight) * output[0] * math.prod(output[2:]),
         "check_factorize": factorize,
+        "check_same_padding": lambda kernel: kernel // 2,
     },
     wrong={
         "check_conv3d_macs": [
-            (lambda weight, output: math.prod(weight) * math.prod(output), "its own"),
+            (lambda weight, output: math.prod(weight) * math.prod(output), "its own .* channels twice"),
             (lambda weight, output: math.prod(weight), "every clip of the batch"),
-            (lambda weight, output: 0, "one product per weight"),
+            (lambda weight, output: 0, "is used once"),
         ],
         "check_factorize": [
             (lambda kernel: (kernel[:, 0, 0], kernel[0]), "not the kernel"),
             (lambda kernel: (kernel[0], kernel[:, 0, 0]), "The shapes are"),
             (lambda kernel: [kernel], "two tensors"),
+        ],
+        "check_same_padding": [
+            (lambda kernel: kernel, "16 positions become 18"),
+            (lambda kernel: 1, "16 positions become 18"),
+            (lambda kernel: (kernel - 1) // 3, "16 positions become 14"),
+            (lambda kernel: (kernel - 1) / 2, "an integer"),
         ],
     },
 )
@@ -57,27 +65,54 @@ def middle(t, d, inplanes, planes):
     return int(t * d * d * inplanes * planes / (d * d * inplanes + t * planes))
 
 
+CASES = [(1, 1, 1, 3, 3, 0.0), (3, 3, 1, 64, 64, 0.57), (3, 5, 2, 64, 128, 0.5), (7, 7, 2, 512, 512, 1.0)]
+
+
 @pytest.mark.parametrize("kind", ["2D", "3D", "(2+1)D"])
-@pytest.mark.parametrize(
-    "t, d, stride, inplanes, planes, place",
-    [(1, 1, 1, 3, 3, 0.0), (3, 3, 1, 64, 64, 0.57), (3, 5, 2, 64, 128, 0.5), (7, 7, 2, 512, 512, 1.0)],
-)
-def test_what_is_drawn_is_true(kind, t, d, stride, inplanes, planes, place, monkeypatch, capsys):
+@pytest.mark.parametrize("t, d, stride, inplanes, planes, place", CASES)
+def test_costs_are_those_of_real_convolutions(kind, t, d, stride, inplanes, planes, place):
+    cost = conv_cost(kind, inplanes, planes, t, d, stride)
+    assert (cost.parameters, cost.multiply_adds, cost.output) == measured(kind, inplanes, planes, t, d, stride)
+    assert cost.middle == (middle(t, d, inplanes, planes) if kind == "(2+1)D" else None)
+
+
+@pytest.mark.parametrize("kind", ["2D", "3D", "(2+1)D"])
+@pytest.mark.parametrize("t, d, stride, inplanes, planes, place", CASES)
+def test_what_is_drawn_is_true(kind, t, d, stride, inplanes, planes, place, monkeypatch):
     shown = record(monkeypatch)
-    lesson.draw_kernels(kind, t, d, stride, inplanes, planes, place)
+    lesson.draw_kernels(kind, t, d, stride, place)
     figure, alt = shown[-1]
     assert (f"{d} x {d} pixels in one frame" in alt) == (kind != "3D")
     long = "1 frame" if t == 1 else f"{t} frames"
     assert (f"through {long} at" in alt) == (kind == "(2+1)D") and (f"{long} deep" in alt) == (kind == "3D")
-    parameters, multiply_adds, output = measured(kind, inplanes, planes, t, d, stride)
-    printed = capsys.readouterr().out.rpartition("parameters")[2].split("\n")  # what was printed last
-    assert printed[0].strip() == f"{parameters:,}" and printed[1].split()[-1] == f"{multiply_adds:,}"
-    if kind == "(2+1)D":
-        assert printed[2].startswith("intermediate") and printed[2].split()[-1] == f"{middle(t, d, inplanes, planes):,}"
-    assert printed[-2] == f"{inplanes} x 16 x 56 x 56 -> {' x '.join(map(str, output))}"
-    assert [axes.get_title(loc="left") for axes in figure.get_axes()] == {
-        "2D": [f"1 x {d} x {d}"], "3D": [f"{t} x {d} x {d}"], "(2+1)D": [f"1 x {d} x {d}", f"{t} x 1 x 1"],
-    }[kind]  # fmt: skip
+    space, time = f"space: 1 x {d} x {d}", f"time: {t} x 1 x 1"
+    titles = {"2D": [space], "3D": [f"3D: {t} x {d} x {d}"], "(2+1)D": [space, time]}[kind]
+    assert [axes.get_title(loc="left") for axes in figure.get_axes()] == titles
+
+
+def test_the_answers_at_the_explorer_follow_from_the_formula():
+    assert midplanes(3, 64, t=3, d=7) == middle(3, 7, 3, 64) == 83
+    assert midplanes(16, 512) == middle(3, 3, 16, 512) == 131
+
+
+def test_outputs_stand_below_the_frames_that_they_belong_to():
+    frames, output = noise(4), np.zeros((4, 32, 40))
+    output[1, 0, 0], output[3, 0, 1] = 2.0, -1.0
+    figure = lesson.outputs_figure(frames, {"one": output, "nothing": 0 * output}, shown=(1, 3))
+    first, second, bright, dark, *nothing = pictures(figure)
+    assert np.array_equal(first, frames[1]) and np.array_equal(second, frames[3])
+    assert bright[0, 0, 0] == 255 and bright[1, 1, 0] == 128  # the largest value, and zero
+    assert dark[0, 1, 0] == 64 and dark[1, 1, 0] == 128  # -1 where 2 is the largest value
+    assert len(nothing) == 2 and (np.array(nothing) == 128).all()
+    texts = [(axes.get_ylabel(), axes.get_xlabel()) for axes in figure.get_axes()]
+    assert texts == [("clip", ""), ("", ""), ("one", ""), ("", ""), ("nothing", "frame 1"), ("", "frame 3")]
+    assert_readable(figure)
+
+
+def test_the_explorer_s_figure_stands_out_from_its_background():
+    clip = np.frombuffer(lesson.kernel_explorer().clip, np.uint8).reshape(16, 56, 56)
+    for frame in clip.astype(int):
+        assert frame.max() - np.median(frame) > 100
 
 
 @pytest.mark.parametrize("kernel, stride", [((3, 3, 3), (1, 1, 1)), ((1, 5, 5), (1, 2, 2)), ((7, 1, 1), (2, 1, 1))])
