@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from helpers import plots
+from helpers.blocks import BasicBlock
 from helpers.explorers import front
 from helpers.lessons.exercises import exercise, require, same_layers
 from helpers.plots import ANSWER, INK, PALE, SPACE, TIME, new_figure
@@ -21,8 +22,9 @@ from helpers.plots import ANSWER, INK, PALE, SPACE, TIME, new_figure
 __all__ = [
     "MOTIONS",
     "PairExplorer",
-    "check_as_pair",
+    "check_block_widths",
     "check_conv2plus1d",
+    "check_split_conv3d",
     "draw_factorization",
     "factorization_explorer",
     "factorization_figure",
@@ -73,20 +75,24 @@ def svd_factorize(kernel: Tensor, midplanes: int) -> tuple[Tensor, Tensor, Tenso
 
 @plots.style()
 def t_x_slices_figure(
-    slices: Sequence[ArrayLike], titles: Iterable[str], values: Sequence[ArrayLike] | None = None
+    slices: Sequence[ArrayLike],
+    titles: Iterable[str],
+    values: Sequence[ArrayLike] | None = None,
+    limit: float | None = None,
 ) -> Figure:
-    """Slices along time side by side, t downwards and x to the right.
+    """x-t slices side by side, t downwards and x to the right.
 
     Args:
         slices: arrays (T, X), drawn with gray for zero: dark is negative, light is positive.
         titles: a text for each.
         values: for each slice the singular values of its kernel, drawn below it.
+        limit: the value that is drawn white in all slices; None for the largest absolute value of each.
     """
     figure = new_figure(9.6, 2.5 if values is None else 4.1)
     rows, columns = 1 if values is None else 2, len(slices)
     for column, (picture, title) in enumerate(zip(slices, titles), start=1):
         axes = figure.add_subplot(rows, columns, column)
-        _draw_signed(axes, np.asarray(picture))
+        _draw_signed(axes, np.asarray(picture), limit=limit)
         axes.set(xticks=[], yticks=[])
         axes.set_axis_off()
         axes.set_title(title)
@@ -181,7 +187,7 @@ def draw_factorization(motion: str = "moving edge", speed: float = 1.0, midplane
 
 
 class PairExplorer(anywidget.AnyWidget):
-    """The kernel of a motion, and the best that so many pairs of a spatial and a temporal filter can do for it."""
+    """The kernel of a motion, and its best approximation by so many pairs of a spatial and a temporal filter."""
 
     _esm, _css = front("pairs")
     motion = traitlets.Enum(MOTIONS, "moving edge").tag(sync=True)
@@ -195,8 +201,21 @@ def factorization_explorer() -> PairExplorer:
 
 
 @exercise
+def check_block_widths(solution: Callable) -> None:
+    """Notebook 03: the intermediate channels of both convolutions of a residual block, torchvision's or the paper's."""
+    for inplanes, planes in ((64, 64), (64, 128), (256, 512)):
+        for paper_widths in (False, True):
+            with torch.device("meta"):
+                block = BasicBlock(inplanes, planes, paper_widths=paper_widths)
+            first, second = (conv[0][0].out_channels for conv in (block.conv1, block.conv2))
+            case = f"From {inplanes} to {planes} channels with {paper_widths=}"
+            hint = f"{case} the widths are {first} and {second}: return them in this order."
+            require(tuple(solution(inplanes, planes, paper_widths)) == (first, second), hint)
+
+
+@exercise
 def check_conv2plus1d(solution: Callable) -> None:
-    """Notebook 03: the factorized convolution, a module from inplanes, planes, midplanes and stride."""
+    """Notebook 03: the (2+1)D block, a module from inplanes, planes, midplanes and stride."""
     from torchvision.models.video import resnet as reference
 
     clip = torch.randn(2, 4, 5, 9, 8)
@@ -205,17 +224,18 @@ def check_conv2plus1d(solution: Callable) -> None:
 
 
 @exercise
-def check_as_pair(solution: Callable) -> None:
-    """Notebook 03: the best pair of a spatial and a temporal convolution for a 3D convolution, nothing between them."""
+def check_split_conv3d(solution: Callable) -> None:
+    """Notebook 03: the spatial and the temporal convolution that approximate a 3D convolution best."""
     weight, clip = torch.randn(4, 3, 3, 3, 3), torch.randn(1, 3, 5, 6, 6)
     values = torch.linalg.svdvals(weight.permute(0, 2, 1, 3, 4).reshape(12, 27))
-    for filters in (12, 5, 1):
-        space, time = solution(weight, filters)
-        shapes = (filters, 3, 1, 3, 3), (4, filters, 3, 1, 1)
+    for midplanes in (12, 5, 1):
+        space, time = solution(weight, midplanes)
+        shapes = (midplanes, 3, 1, 3, 3), (4, midplanes, 3, 1, 1)
         require((tuple(space.shape), tuple(time.shape)) == shapes, f"The shapes are {shapes[0]} and {shapes[1]}.")
         product = torch.einsum("omt,mihw->oithw", time[..., 0, 0], space[:, :, 0])
-        error, best = (product - weight).norm(), values[filters:].square().sum().sqrt()
-        hint = f"With {filters} filters the norm of the error is {best:.2f} at best, and yours is {error:.2f}."
+        error, best = (product - weight).norm(), values[midplanes:].square().sum().sqrt()
+        hint = f"With {midplanes} intermediate channels the norm of the error can be {best:.2f}; yours is {error:.2f}."
         require(bool(error < best + 1e-3), hint)
-        pair = F.conv3d(F.conv3d(clip, space), time)
-        require(torch.allclose(pair, F.conv3d(clip, product), atol=1e-3), "The pair gives other numbers.")
+        outputs = F.conv3d(F.conv3d(clip, space), time)
+        same = torch.allclose(outputs, F.conv3d(clip, product), atol=1e-3)
+        require(same, "The two convolutions in a row give other numbers than their product.")

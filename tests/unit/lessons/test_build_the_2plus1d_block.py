@@ -7,6 +7,7 @@ from lesson_tests import assert_readable, exercise_tests, record
 from torch import nn
 from torch.nn import functional as F
 
+from helpers import blocks
 from helpers.lessons import build_the_2plus1d_block as lesson
 from helpers.lessons.build_the_2plus1d_block import MOTIONS, motion_kernel, svd_factorize
 
@@ -17,18 +18,38 @@ def two_convolutions(inplanes, planes, midplanes, stride, bias=False, norm=nn.Ba
     return nn.Sequential(space, norm(midplanes), relu(), time)
 
 
-def as_pair(weight, filters, smallest=False):
+def split_conv3d(weight, midplanes, smallest=False):
     n_out, n_in, t, d, _ = weight.shape
     u, s, v = torch.linalg.svd(torch.einsum("oithw->otihw", weight).flatten(0, 1).flatten(1), full_matrices=False)
-    keep = slice(-filters, None) if smallest else slice(filters)
-    space = v[keep].view(filters, n_in, 1, d, d)
-    return space, torch.einsum("otm,m->omt", u[:, keep].view(n_out, t, filters), s[keep])[..., None, None]
+    keep = slice(-midplanes, None) if smallest else slice(midplanes)
+    space = v[keep].view(midplanes, n_in, 1, d, d)
+    return space, torch.einsum("otm,m->omt", u[:, keep].view(n_out, t, midplanes), s[keep])[..., None, None]
+
+
+def block_widths(inplanes, planes, paper_widths):
+    first = blocks.midplanes(inplanes, planes)
+    return first, blocks.midplanes(planes, planes) if paper_widths else first
 
 
 test_right, test_wrong = exercise_tests(
     lesson,
-    right={"check_conv2plus1d": two_convolutions, "check_as_pair": as_pair},
+    right={
+        "check_block_widths": block_widths,
+        "check_conv2plus1d": two_convolutions,
+        "check_split_conv3d": split_conv3d,
+    },
     wrong={
+        "check_block_widths": [
+            (
+                lambda i, o, paper: block_widths(i, o, True),
+                "From 64 to 128 channels with paper_widths=False .* 230 and 230",
+            ),
+            (
+                lambda i, o, paper: block_widths(i, o, False),
+                "From 64 to 128 channels with paper_widths=True .* 230 and 288",
+            ),
+            (lambda i, o, paper: (64, 64), "From 64 to 64 channels .* 144 and 144"),
+        ],
         "check_conv2plus1d": [
             (lambda *sizes: None, "Return a torch.nn.Module"),
             (lambda *sizes: nn.Sequential(nn.Conv3d(4, 5, (1, 3, 3), bias=False)), "no 1.weight"),
@@ -41,10 +62,10 @@ test_right, test_wrong = exercise_tests(
                 "numbers in eval mode",
             ),
         ],
-        "check_as_pair": [
-            (lambda weight, filters: as_pair(weight, filters)[::-1], "The shapes are"),
-            (lambda weight, filters: as_pair(weight.flip(2), filters), "the norm of the error is"),
-            (lambda weight, filters: as_pair(weight, filters, smallest=True), "With 5 filters"),
+        "check_split_conv3d": [
+            (lambda weight, M: split_conv3d(weight, M)[::-1], "The shapes are"),
+            (lambda weight, M: split_conv3d(weight.flip(2), M), "the norm of the error can be"),
+            (lambda weight, M: split_conv3d(weight, M, smallest=True), "With 5 intermediate channels"),
         ],
     },
 )
@@ -115,7 +136,9 @@ def test_slices_stand_over_their_singular_values():
     assert [axes.get_title(loc="left") for axes in images] == ["a", "b"]
     assert np.array_equal([axes.images[0].get_array() for axes in images], slices)
     assert [[round(bar.get_height(), 6) for bar in axes.patches] for axes in bars] == [[0.6, 0, 0.8], [1, 0, 0]]
-    wide = lesson.t_x_slices_figure(np.ones((5, 7, 7)), [f"{k}: 100% left out" for k in range(5)], np.eye(5, 7) + 0.1)
+    limits = [axes.images[0].get_clim() for axes in lesson.t_x_slices_figure(slices, "ab", limit=9).get_axes()]
+    assert limits == [(-9, 9), (-9, 9)] != [image.images[0].get_clim() for image in images]
+    wide = lesson.t_x_slices_figure(np.ones((5, 7, 7)), [f"M = {k}: error 100%" for k in range(5)], np.eye(5, 7) + 0.1)
     assert_readable(wide)
 
 
