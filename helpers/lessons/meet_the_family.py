@@ -1,11 +1,14 @@
 """The figures, explorers and exercise checks of notebook 08."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import anywidget
 import torch
 import traitlets
 from matplotlib.figure import Figure
+from torchvision import models
 
 from helpers import plots
 from helpers.blocks import activation_bytes, summary
@@ -15,17 +18,9 @@ from helpers.lessons.exercises import exercise, require
 from helpers.networks import FAMILY, NETWORKS
 from helpers.plots import ANSWER, INK, SPACE, TIME, draw_kind, new_figure
 
-__all__ = [
-    "ACCURACY",
-    "LOOKS",
-    "NAMES",
-    "FamilyExplorer",
-    "check_frames_left",
-    "check_group_kinds",
-    "draw_member",
-    "family_explorer",
-    "family_figure",
-]
+__all__ = ["ACCURACY", "LOOKS", "MULTIPLY_ADDS", "NAMES", "PARAMETERS", "FamilyExplorer", "Published", "accuracy_figure",
+           "averaging_figure", "check_frames_left", "check_keeps_all_frames", "check_kinds_of", "draw_member",
+           "family_explorer", "family_figure", "published_figure", "published_networks"]  # fmt: skip
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 # The markers of `plots.scatter`: one shape for each stage at which a mixed network changes, one color for each direction.
@@ -39,24 +34,24 @@ LOOKS = {
     "R3D": dict(marker="*", ms=10, color=INK),
     "R(2+1)D": dict(marker="*", ms=13, color=ANSWER),
 }
-
-
 NAMES = dict(r2d="R2D", fr2d="f-R2D", r3d="R3D", r2plus1d="R(2+1)D")
 NAMES |= {f"{prefix.lower()}{k}": f"{prefix}{k}" for prefix in ("MC", "rMC") for k in (2, 3, 4, 5)}
 ACCURACY = {  # the paper's Table 2, top-1 on Kinetics-400 in %: clip and video with 8 frames, then with 16
-    "r2d": (46.7, 59.5, 47.0, 58.9),
-    "fr2d": (48.1, 59.4, 50.3, 60.5),
-    "r3d": (49.4, 61.8, 52.5, 64.2),
-    "mc2": (50.2, 62.5, 53.1, 64.2),
-    "mc3": (50.7, 62.9, 53.7, 64.7),
-    "mc4": (50.5, 62.5, 53.7, 65.1),
-    "mc5": (50.3, 62.5, 53.7, 65.1),
-    "rmc2": (49.8, 62.1, 53.1, 64.9),
-    "rmc3": (49.8, 62.3, 53.2, 65.0),
-    "rmc4": (49.9, 62.3, 53.4, 65.1),
-    "rmc5": (49.4, 61.2, 52.1, 63.1),
-    "r2plus1d": (52.8, 64.8, 56.8, 68.0),
-}
+    "r2d": (46.7, 59.5, 47.0, 58.9), "fr2d": (48.1, 59.4, 50.3, 60.5),
+    "mc2": (50.2, 62.5, 53.1, 64.2), "mc3": (50.7, 62.9, 53.7, 64.7),
+    "mc4": (50.5, 62.5, 53.7, 65.1), "mc5": (50.3, 62.5, 53.7, 65.1),
+    "rmc2": (49.8, 62.1, 53.1, 64.9), "rmc3": (49.8, 62.3, 53.2, 65.0),
+    "rmc4": (49.9, 62.3, 53.4, 65.1), "rmc5": (49.4, 61.2, 52.1, 63.1),
+    "r3d": (49.4, 61.8, 52.5, 64.2), "r2plus1d": (52.8, 64.8, 56.8, 68.0),
+}  # fmt: skip
+PARAMETERS = dict(  # the paper's Table 2, millions
+    r2d=11.4, fr2d=11.4, mc2=11.4, mc3=11.7, mc4=12.7, mc5=16.9, rmc2=33.3, rmc3=33.0, rmc4=32.0, rmc5=27.9, r3d=33.4,
+    r2plus1d=33.3,
+)  # fmt: skip
+MULTIPLY_ADDS = dict(  # G (10^9) for a clip of 16 frames: facebookresearch/VMZ, tutorials/models.md
+    r2d=2.2, fr2d=27.6, mc2=28.5, mc3=43.3, mc4=40.0, mc5=39.9, rmc2=39.8, rmc3=25.0, rmc4=29.1, rmc5=30.8, r3d=40.7,
+    r2plus1d=41.5,
+)  # fmt: skip
 
 
 @plots.style()
@@ -94,6 +89,77 @@ def family_figure(members: Mapping[str, Sequence[str]]) -> Figure:
     return figure
 
 
+def accuracy_figure(costs: Mapping[int, Mapping[str, tuple[float, float]]]) -> Figure:
+    """The video accuracies of the paper's Table 2 over what a network costs.
+
+    Args:
+        costs: for clips of 8 and of 16 frames, by member: the parameters in millions, and the multiply-adds in G (10^9).
+    """
+    panels = []
+    for k, what in enumerate(("million parameters", "G multiply-adds for a clip")):
+        for frames, family in costs.items():
+            column = {8: 1, 16: 3}[frames]
+            points = {NAMES[member]: (cost[k], ACCURACY[member][column]) for member, cost in family.items()}
+            title = f"clips of {frames} frames"
+            panels.append(dict(title=title, xlabel=what, ylabel="video accuracy, %", points=points))
+    return plots.scatter(panels, LOOKS)
+
+
+def averaging_figure(curves: Mapping[float, Sequence[float]]) -> Figure:
+    """Simulated accuracies in % with 1, 2, ... clips averaged, for each shared fraction of the noise; and two published ones."""
+    lines = {
+        f"{shared:.0%} shared": (range(1, len(curve) + 1), curve, dict(color=INK, ls=dash))
+        for (shared, curve), dash in zip(curves.items(), (":", "-.", "-", "--"))
+    }
+    lines["published: 57.5 and 67.5"] = [1, 5], [57.50, 67.463], dict(color=ANSWER, marker="o", ls="")
+    panel = dict(title="Averaging the clips of a video", lines=lines, beside=True, xticks=(1, 5, 10))
+    return plots.curves([panel | dict(xlabel="clips averaged", ylabel="accuracy, %")])
+
+
+class Published(NamedTuple):
+    """What torchvision's metadata say of a network with weights for Kinetics-400."""
+
+    builder: str  #: its name in torchvision
+    accuracy: float  #: top-1, in %
+    level: str  #: of the accuracy: "clip" or "video"
+    clips: int  #: of each video
+    frames: int  #: of a clip
+    size: int  #: of a frame, in pixels
+    fps: float
+    parameters: float  #: in millions
+    multiply_adds: float  #: in G (10^9)
+
+
+def published_networks() -> dict[str, Published]:
+    """torchvision's video networks by name, the least accurate first. It reads the installed package, and no weights."""
+    found = {}
+    for builder in models.list_models(module=models.video):
+        for weights in models.get_model_weights(builder):
+            meta = weights.meta
+            level = re.search(r"(\w+)-level", meta["_docs"])[1]
+            clips, frames, fps = (
+                float(re.search(rf"{name}=([\d.]+)", meta["_docs"])[1])
+                for name in ("clips_per_video", "clip_len", "frame_rate")
+            )
+            accuracy, size = meta["_metrics"]["Kinetics-400"]["acc@1"], weights.transforms().crop_size[0]
+            costs = meta["num_params"] / 1e6, meta["_ops"]
+            name = builder + " from ImageNet-22k" * ("IMAGENET22K" in weights.name)
+            found[name] = Published(builder, accuracy, level, int(clips), int(frames), size, fps, *costs)
+    return dict(sorted(found.items(), key=lambda item: item[1].accuracy))
+
+
+def published_figure(published: Mapping[str, Published], work: Mapping[str, float]) -> Figure:
+    """Published accuracies over `work`, by name the multiply-adds for all clips of a video, in G (10^9)."""
+    panel = dict(title="torchvision's video networks", points={n: (work[n], p.accuracy) for n, p in published.items()})
+    panel |= dict(xlabel="G multiply-adds for a video, all its clips", ylabel="top-1 accuracy, %")
+    figure = plots.scatter([panel], {"r2plus1d_18": LOOKS["R(2+1)D"]}, columns=1)
+    (axes,) = figure.axes
+    axes.set_xscale("log")
+    axes.set_xticks([150, 300, 1000, 3000], ["150", "300", "1,000", "3,000"])
+    axes.minorticks_off()
+    return figure
+
+
 def draw_member(member: str = "mc3", depth: int = 18, frames: int = 16, size: int = 112) -> None:
     """Show shapes and costs of a network of the family, for a clip of `frames` frames of `size` x `size` pixels."""
     with torch.device("meta"):
@@ -126,7 +192,7 @@ def _show_member(outputs: Mapping[str, tuple], kinds: Mapping[str, str]) -> None
 
 
 class FamilyExplorer(anywidget.AnyWidget):
-    """A video ResNet of any mixture of convolutions: what it costs, and how many of its weights can learn at so many frames.
+    """A video ResNet of any mixture of convolutions: what it costs, and how many weights get a gradient at so many frames.
 
     `family`, `names` and `accuracy` are by member: its five kinds, its name in the paper, and its row of `ACCURACY`.
     """
@@ -146,11 +212,22 @@ def family_explorer() -> FamilyExplorer:
 
 
 @exercise
-def check_group_kinds(solution: Callable) -> None:
+def check_keeps_all_frames(solution: Callable) -> None:
+    """Notebook 08: whether all frames of a clip are left in layer4's output, from the five kinds of a network."""
+    require(solution(FAMILY["mc3"]), "MC3 has 2D in layer2, layer3 and layer4, so no stride halves its frames.")
+    require(not solution(FAMILY["r2plus1d"]), "(2+1)D convolutions stride over time, too, not only 3D.")
+    require(not solution(FAMILY["r2d"]), "R2D's stem makes one image of all frames.")
+    for name, kinds in FAMILY.items():
+        right = kinds[0] != "R2D" and set(kinds[2:]) == {"2D"}
+        require(bool(solution(kinds)) == right, f"For {NAMES[name]} the function must return {right}.")
+
+
+@exercise
+def check_kinds_of(solution: Callable) -> None:
     """Notebook 08: "2D" or "3D" for the stem and the four stages of a mixed network, from its name, "mc3" or "rmc3"."""
-    hint = "In MC2 only the stem, group 1 of the paper, comes before group 2."
+    hint = "In MC2 only the stem, part 1 in the paper's count, comes before part 2."
     require(list(solution("mc2")) == ["3D", "2D", "2D", "2D", "2D"], hint)
-    hint = "In rMC5, 2D and 3D have changed their roles, not their order: 3D from group 5 on."
+    hint = "In rMC5, 2D and 3D have changed their roles, not their order: 3D from part 5 on."
     require(list(solution("rmc5")) == ["2D", "2D", "2D", "2D", "3D"], hint)
     for name in ("mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4"):
         require(list(solution(name)) == list(FAMILY[name]), f"For {name} it is {', '.join(FAMILY[name])}.")
@@ -158,16 +235,14 @@ def check_group_kinds(solution: Callable) -> None:
 
 @exercise
 def check_frames_left(solution: Callable) -> None:
-    """Notebook 08: the frames that are left in the last feature map, from the five kinds of a network and its frames."""
+    """Notebook 08: the frames that are left in layer4's output, from the five kinds of a network and the frames of a clip."""
     require(solution(FAMILY["r3d"], 16) == 2, "Three stages of R3D have a temporal stride of 2: 16, 8, 4, 2.")
     require(solution(FAMILY["fr2d"], 16) == 16, "2D convolutions leave the number of frames as it is.")
     require(solution(FAMILY["mc3"], 16) == 16, "The stem and layer1 have no temporal stride, of any kind.")
-    require(solution(FAMILY["r2d"], 16) == 1, "R2D's stem makes one picture of all frames.")
+    require(solution(FAMILY["r2d"], 16) == 1, "R2D's stem makes one image of all frames.")
     for name, kinds in FAMILY.items():
         for frames in (1, 5, 8, 16, 33):
             strides = 2 ** sum(kind != "2D" for kind in kinds[2:])
             right = 1 if kinds[0] == "R2D" else -(-frames // strides)
-            hint = (
-                f"{name} leaves {right} of {frames} frames. A stride of 2 rounds up, and (2+1)D has the strides of 3D."
-            )
+            hint = f"{NAMES[name]} leaves {right} of {frames} frames. A stride of 2 rounds up, and (2+1)D strides as 3D does."
             require(solution(kinds, frames) == right, hint)

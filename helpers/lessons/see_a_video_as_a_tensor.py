@@ -1,12 +1,13 @@
 """The figures, explorers and exercise checks of notebook 01."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 import anywidget
 import numpy as np
 import torch
 import traitlets
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -21,18 +22,20 @@ __all__ = [
     "check_clip_seconds",
     "check_frame_at",
     "check_y_t_slice",
+    "histograms_figure",
     "sampling_figure",
     "slice_explorer",
     "slices_figure",
+    "x_t_slices_figure",
 ]
 
 
 @plots.style()
 def sampling_figure(frame_times: ArrayLike, moments: Sequence[ArrayLike], rows: Sequence[str]) -> Figure:
-    """Which frames of a file a clip samples: ticks for the frames of the file, dots for the sampled moments.
+    """The frames of a file as ticks, and above them, a row for each clip, the moments that the clip samples as dots.
 
     Args:
-        frame_times: when the file shows its frames, in seconds.
+        frame_times: the presentation times of the frames, in seconds.
         moments: for each row the moments of a clip, in seconds.
         rows: a text for each row.
     """
@@ -47,6 +50,17 @@ def sampling_figure(frame_times: ArrayLike, moments: Sequence[ArrayLike], rows: 
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     return figure
+
+
+def _draw_cut(axes: Axes, picture: np.ndarray, x: str, y: str, title: str) -> None:
+    """Draw one cut through a video. `x` and `y` are the letters of its axes: x, y or t."""
+    axes.imshow(picture, aspect="auto", interpolation="nearest")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(labelsize=9)
+    axes.locator_params(integer=True)
+    axes.set_title(title)
+    for label, letter in ((axes.set_xlabel, x), (axes.set_ylabel, y)):
+        label("t, frames" if letter == "t" else f"{letter}, pixels", color=TIME if letter == "t" else SPACE)
 
 
 @plots.style()
@@ -65,26 +79,52 @@ def slices_figure(frames: ArrayLike, time: int, row: int, column: int) -> Figure
     grid = dict(width_ratios=(1, 1), height_ratios=(1, 0.72))
     ((frame, y_t), (x_t, empty)) = figure.subplots(2, 2, gridspec_kw=grid)
     empty.set_axis_off()
-    pictures = ((frame, frames[time]), (y_t, frames[:, :, column].swapaxes(0, 1)), (x_t, frames[:, row]))
-    for axes, picture in pictures:
-        axes.imshow(picture, aspect="auto", interpolation="nearest")
-        axes.spines[:].set_visible(False)
-        axes.tick_params(labelsize=9)
+    _draw_cut(frame, frames[time], "x", "y", f"frame {time}, row {row}, column {column}")
+    _draw_cut(y_t, frames[:, :, column].swapaxes(0, 1), "t", "y", f"y-t slice: column {column}")
+    _draw_cut(x_t, frames[:, row], "x", "t", f"x-t slice: row {row}")
     frame.axhline(row, color=SPACE, lw=1.6)
     frame.axvline(column, color=SPACE, lw=1.6, ls="--")
     y_t.axvline(time, color=TIME, lw=1.6)
     x_t.axhline(time, color=TIME, lw=1.6)
-    frame.set_title(f"frame {time}, row {row}, column {column}")
-    y_t.set_title(f"y-t slice: column {column}")
-    x_t.set_title(f"x-t slice: row {row}")
-    for axes, x, y in ((frame, "x", "y"), (y_t, "t", "y"), (x_t, "x", "t")):
-        for label, letter in ((axes.set_xlabel, x), (axes.set_ylabel, y)):
-            label("t, frames" if letter == "t" else f"{letter}, pixels", color=TIME if letter == "t" else SPACE)
+    return figure
+
+
+@plots.style()
+def x_t_slices_figure(clips: Mapping[str, ArrayLike], row: int) -> Figure:
+    """The x-t slices of one row in several clips, side by side, with time downwards.
+
+    Args:
+        clips: uint8 (T, H, W, 3), by name.
+        row: an index into the second axis.
+    """
+    figure = new_figure(9.6, 2.6)
+    for axes, (name, frames) in zip(figure.subplots(1, len(clips), squeeze=False)[0], clips.items()):
+        _draw_cut(axes, np.asarray(frames)[:, row], "x", "t", name)
+    return figure
+
+
+@plots.style()
+def histograms_figure(frames: torch.Tensor, clip: torch.Tensor) -> Figure:
+    """How the values of each color channel are distributed, before and after they are normalized.
+
+    Args:
+        frames: uint8 (T, H, W, 3).
+        clip: the same frames, normalized, (3, T, H, W).
+    """
+    figure = new_figure(9.6, 2.7)
+    before, after = figure.subplots(1, 2)
+    for channel, (name, line) in enumerate({"red": "-", "green": "--", "blue": ":"}.items()):
+        look = dict(bins=64, histtype="step", color=name, ls=line, lw=1.5, label=name)
+        before.hist(frames[..., channel].flatten().numpy(), range=(0, 255), **look)
+        after.hist(clip[channel].flatten().numpy(), range=(-2.6, 2.6), **look)
+    before.set(title="bytes", yticks=[], xlabel="value of a channel", ylabel="pixels")
+    after.set(title="normalised", yticks=[], xlabel="value of a channel", ylabel="pixels")
+    before.legend(frameon=False, fontsize=9, loc="upper left")
     return figure
 
 
 class SliceExplorer(anywidget.AnyWidget):
-    """A clip as a block that can be turned, and its cuts; `time`, `row` and `column` say where. `film` is a `mosaic`."""
+    """A video as a block that can be turned, and its cuts at `time`, `row` and `column`. `film` is its `mosaic`."""
 
     _esm, _css = front("slices")
     film = traitlets.Bytes().tag(sync=True)
@@ -97,7 +137,7 @@ def slice_explorer(frames: ArrayLike | None = None) -> SliceExplorer:
     """The explorer of notebook 01.
 
     Args:
-        frames: uint8 (T, H, W, 3); without them the walk that the notebook draws.
+        frames: uint8 (T, H, W, 3); by default the walk that the notebook draws.
     """
     if frames is None:
         frames = scene("walk", 3, 12, frames=64, size=112, seconds=64 / 30).frames
@@ -107,28 +147,29 @@ def slice_explorer(frames: ArrayLike | None = None) -> SliceExplorer:
 
 @exercise
 def check_frame_at(solution: Callable) -> None:
-    """Notebook 01: the index of the frame that is shown at a moment, from the times of all frames."""
-    require(solution([0.0, 0.1, 0.2], 0.1) == 1, "At the very moment at which frame 1 appears, frame 1 is shown.")
-    require(solution([0.0, 0.1, 0.2], 0.19) == 1, "Frame 1 stays until frame 2 comes; the nearest frame is not meant.")
-    require(solution([0.0, 0.1, 0.2], 5.0) == 2, "The last frame stays after it has come.")
+    """Notebook 01: the index of the frame that is shown at a moment, from the presentation times of all frames."""
+    require(solution([0.0, 0.1, 0.2], 0.1) == 1, "At its presentation time, frame 1 is already shown.")
+    require(
+        solution([0.0, 0.1, 0.2], 0.19) == 1,
+        "Frame 1 is shown until the time of frame 2. Return the last frame, not the nearest.",
+    )
+    require(solution([0.0, 0.1, 0.2], 5.0) == 2, "After its presentation time the last frame stays.")
     rng = np.random.default_rng(0)
     for _ in range(200):
         times = np.cumsum(rng.integers(1, 9, 30)).tolist()
         moment = int(rng.integers(times[0], times[-1] + 5))
         right = sum(time <= moment for time in times) - 1
-        require(solution(times, moment) == right, f"For times {times[:6]}... and moment {moment} it is {right}.")
+        require(solution(times, moment) == right, f"For times {times[:6]}... and moment {moment} it is frame {right}.")
 
 
 @exercise
 def check_clip_seconds(solution: Callable) -> None:
     """Notebook 01: the seconds between the first and the last frame of a clip, from its frames and its frame rate."""
-    hint = "Two frames at 1 frame per second are one second apart: count the gaps, not the frames."
+    hint = "Two frames at 1 fps are one second apart: count the gaps, not the frames."
     require(solution(2, 1) == 1, hint)
     for frames, fps in [(16, 15), (1, 30), (32, 30), (8, 7.5)]:
         right = float((frames - 1) / Fraction(fps))
-        require(
-            abs(solution(frames, fps) - right) < 1e-9, f"{frames} frames at {fps} frames per second: {right:.4g} s."
-        )
+        require(abs(solution(frames, fps) - right) < 1e-9, f"{frames} frames at {fps} fps: {right:.4g} s.")
 
 
 @exercise

@@ -17,10 +17,14 @@ from helpers.networks import FAMILY
 NAMES = ("R2D", "f-R2D", "MC2", "MC3", "MC4", "MC5", "rMC2", "rMC3", "rMC4", "rMC5", "R3D", "R(2+1)D")
 
 
-def group_kinds(name):
+def kinds_of(name):
     kinds = ["3D"] * (int(name[-1]) - 1)
     kinds += ["2D"] * (5 - len(kinds))
     return kinds if name[0] == "m" else [{"2D": "3D", "3D": "2D"}[kind] for kind in kinds]
+
+
+def keeps_all_frames(kinds):
+    return frames_left(kinds, 16) == 16
 
 
 def frames_left(kinds, frames):
@@ -29,12 +33,22 @@ def frames_left(kinds, frames):
 
 test_right, test_wrong = exercise_tests(
     lesson,
-    right={"check_group_kinds": group_kinds, "check_frames_left": frames_left},
+    right={
+        "check_keeps_all_frames": keeps_all_frames,
+        "check_frames_left": frames_left,
+        "check_kinds_of": kinds_of,
+    },
     wrong={
-        "check_group_kinds": [
+        "check_keeps_all_frames": [
+            (lambda kinds: "3D" not in kinds, "no stride halves"),
+            (lambda kinds: "3D" not in kinds[2:], "not only 3D"),
+            (lambda kinds: set(kinds[2:]) == {"2D"}, "one image of all frames"),
+            (lambda kinds: kinds[0] != "R2D" and kinds[2] == "2D", "For rMC4 the function must return False"),
+        ],
+        "check_kinds_of": [
             (lambda name: ["3D"] * int(name[-1]) + ["2D"] * (5 - int(name[-1])), "only the stem"),
             (lambda name: ["3D" if k < int(name[-1]) else "2D" for k in range(1, 6)], "roles, not their order"),
-            (lambda name: group_kinds(name if name in ("mc2", "rmc5") else "mc4"), "For mc3 it is 3D, 3D, 2D"),
+            (lambda name: kinds_of(name if name in ("mc2", "rmc5") else "mc4"), "For mc3 it is 3D, 3D, 2D"),
         ],
         "check_frames_left": [
             (lambda kinds, frames: frames // 2 ** sum(kind == "3D" for kind in kinds), "Three stages"),
@@ -43,7 +57,7 @@ test_right, test_wrong = exercise_tests(
                 lambda kinds, frames: 8 if kinds[1:3] == ("3D", "2D") else frames_left(kinds, frames),
                 "The stem and layer1 have no temporal stride",
             ),
-            (lambda kinds, frames: frames_left(("2D", *kinds[1:]), frames), "one picture of all frames"),
+            (lambda kinds, frames: frames_left(("2D", *kinds[1:]), frames), "one image of all frames"),
             (lambda kinds, frames: max(1, frames_left(kinds, frames // 2 * 2)), "rounds up"),
         ],
     },
@@ -68,6 +82,42 @@ def test_every_member_has_a_marker_of_its_own():
     figure = plots.scatter([dict(title="a", xlabel="b", ylabel="c", points=points)], lesson.LOOKS)
     marks = {(line.get_marker(), line.get_color()) for line in figure.get_axes()[0].lines}
     assert set(lesson.LOOKS) == set(NAMES) and len(marks) == 12
+    assert_readable(figure)
+
+
+def test_accuracies_are_drawn_over_both_costs():
+    costs = {8: dict.fromkeys(FAMILY, (1, 2)) | dict(mc3=(3, 4)), 16: dict.fromkeys(FAMILY, (5, 6))}
+    figure = lesson.accuracy_figure(costs)
+    points = [{line.get_label(): (*line.get_xdata(), *line.get_ydata()) for line in a.lines} for a in figure.axes]
+    assert [panel["MC3"] for panel in points] == [(3, 62.9), (5, 64.7), (4, 62.9), (6, 64.7)]
+    assert [a.get_title(loc="left") for a in figure.axes] == ["clips of 8 frames", "clips of 16 frames"] * 2
+    assert_readable(figure)
+
+
+def test_each_shared_fraction_has_its_curve():
+    figure = lesson.averaging_figure({0: [50, 100], 0.5: [50, 75], 0.8: [50, 60], 1: [50, 50]})
+    lines = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in figure.axes[0].lines}
+    assert lines["50% shared"] == ([1, 2], [50, 75]) and len(lines) == 5
+    assert lines["published: 57.5 and 67.5"] == ([1, 5], [57.5, 67.463])
+    assert len({line.get_linestyle() for line in figure.axes[0].lines}) == 5
+    assert_readable(figure)
+
+
+def test_what_torchvision_publishes_is_read_from_its_metadata():
+    published = lesson.published_networks()
+    accuracies = [network.accuracy for network in published.values()]
+    assert accuracies == sorted(accuracies) and len(published) >= 10
+    r2plus1d, s3d, swin = (published[name] for name in ("r2plus1d_18", "s3d", "swin3d_b from ImageNet-22k"))
+    assert r2plus1d == ("r2plus1d_18", 67.463, "video", 5, 16, 112, 15.0, 31.505325, 40.519)
+    assert (s3d.level, s3d.clips, s3d.frames, s3d.size) == ("clip", 1, 128, 224)
+    assert (swin.builder, swin.clips, swin.frames) == ("swin3d_b", 12, 32)
+    assert swin.accuracy > published["swin3d_b"].accuracy
+    work = {name: 100.0 * k for k, name in enumerate(published, start=1)}
+    figure = lesson.published_figure(published, work)
+    (axes,) = figure.axes
+    points = {line.get_label(): (*line.get_xdata(), *line.get_ydata()) for line in axes.lines}
+    assert points == {name: (work[name], published[name].accuracy) for name in published}
+    assert axes.get_xscale() == "log"
     assert_readable(figure)
 
 

@@ -3,6 +3,7 @@
 import bisect
 
 import numpy as np
+import torch
 from lesson_tests import assert_readable, exercise_tests, noise, pictures
 
 from helpers.lessons import see_a_video_as_a_tensor as lesson
@@ -16,10 +17,10 @@ test_right, test_wrong = exercise_tests(
     },
     wrong={
         "check_frame_at": [
-            (lambda times, moment: bisect.bisect_left(times, moment) - 1, "At the very moment"),
+            (lambda times, moment: bisect.bisect_left(times, moment) - 1, "At its presentation time"),
             (
                 lambda times, moment: min(range(len(times)), key=lambda k: abs(times[k] - moment)),
-                "nearest frame is not",
+                "not the nearest",
             ),
             (lambda times, moment: [t > moment for t in times].index(True) - 1, "ValueError"),
             (lambda times, moment: round(moment / (times[1] - times[0]) - 0.49), "."),
@@ -44,7 +45,7 @@ def test_the_sampled_moments_are_marked_over_the_frames_of_the_file():
     assert [line.get_xydata().tolist() for line in axes.lines] == [[[0, 0], [0.2, 0]], [[0.1, 1], [0.3, 1]]]
     assert [len(ticks.get_segments()) for ticks in axes.collections] == [4, 4]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["even", "odd"]
-    assert_readable(lesson.sampling_figure(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15/s"] * 4))
+    assert_readable(lesson.sampling_figure(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15 fps"] * 4))
 
 
 def test_slices_cut_the_frames_along_time():
@@ -57,4 +58,25 @@ def test_slices_cut_the_frames_along_time():
         assert np.array_equal(y_t[y, t], frames[t, y, 11]) and np.array_equal(x_t[t, x], frames[t, 7, x])
     marks = [[line.get_xydata().tolist() for line in axes.lines] for axes in figure.get_axes() if axes.images]
     assert marks[0][0][0][1] == 7 and marks[0][1][0][0] == 11 and marks[1][0][0][0] == 5 and marks[2][0][0][1] == 5
+    assert_readable(figure)
+
+
+def test_x_t_slices_of_several_clips_are_side_by_side():
+    clips = {"slow": noise(16), "fast": noise(8)}
+    figure = lesson.x_t_slices_figure(clips, row=3)
+    for axes, picture, (name, frames) in zip(figure.get_axes(), pictures(figure), clips.items(), strict=True):
+        assert axes.get_title(loc="left") == name and np.array_equal(picture, frames[:, 3])
+    assert_readable(figure)
+
+
+def test_histograms_count_the_values_of_each_channel_before_and_after():
+    frames = torch.from_numpy(noise(4))
+    clip = frames.permute(3, 0, 1, 2) / 100 - 1
+    figure = lesson.histograms_figure(frames, clip)
+    parts = (frames, (0, 255)), (clip.permute(1, 2, 3, 0), (-2.6, 2.6))
+    for axes, (values, limits) in zip(figure.get_axes(), parts, strict=True):
+        for channel, outline in enumerate(axes.patches):
+            counts, _ = np.histogram(values[..., channel].numpy(), bins=64, range=limits)
+            assert np.array_equal(outline.get_xy()[1:-1:2, 1], counts)
+        assert [outline.get_label() for outline in axes.patches] == ["red", "green", "blue"]
     assert_readable(figure)
