@@ -22,16 +22,8 @@ from helpers.plots import SPACE, TIME, draw_network, new_figure
 from helpers.transforms import denormalize
 from helpers.weights import Pretrained
 
-__all__ = [
-    "NetworkExplorer",
-    "check_last_map",
-    "check_r2plus1d_18",
-    "draw_stage",
-    "network_explorer",
-    "receptive_fields_figure",
-    "stage_figure",
-    "stage_outputs",
-]
+__all__ = ["NetworkExplorer", "check_last_map", "check_r2plus1d_18", "draw_stage", "influence_figure", "network_explorer",
+           "receptive_fields_figure", "stage_figure", "stage_outputs"]  # fmt: skip
 
 
 @plots.style()
@@ -71,6 +63,18 @@ def receptive_fields_figure(frames: ArrayLike, fields: Mapping[str, tuple[int, i
         axes.set_ylabel("y, pixels" if down else "t, frames", color=color)
         axes.set_title("in space: the middle frame" if down else "in time: the middle row")
     return figure
+
+
+def influence_figure(in_time: ArrayLike, in_space: ArrayLike) -> Figure:
+    """The influence of frames and of columns of pixels on one output position, each (n,), as fractions of its sum."""
+    panels = []
+    for axis, unit, influence, color in (("time", "frames", in_time, TIME), ("space", "pixels", in_space, SPACE)):
+        influence = np.asarray(influence)
+        positions = np.arange(len(influence)) - len(influence) // 2
+        lines = {"": (positions, influence / influence.sum(), dict(color=color))}
+        panel = dict(title=f"in {axis}", xlabel=f"{unit} from the middle", xcolor=color, lines=lines)
+        panels.append(panel | dict(ylabel="fraction of the influence"))
+    return plots.curves(panels)
 
 
 @plots.style()
@@ -218,7 +222,7 @@ def _as_film(maps: Tensor, count: int = 3) -> dict:
 def check_last_map(solution: Callable) -> None:
     """Notebook 05: the shape (T, H, W) of R(2+1)D-18's last feature map, from frames, height and width of a clip."""
     require(tuple(solution(16, 112, 112)) == (2, 7, 7), "A clip of 16 x 112 x 112 leaves 2 x 7 x 7.")
-    hint = "One frame stays one frame: with padding 1, a stride of 2 rounds up."
+    hint = "One frame stays one frame: with kernel 3 and padding 1, stride 2 rounds up."
     require(tuple(solution(1, 112, 112)) == (1, 7, 7), hint)
     for frames, height, width in ((9, 33, 128), (17, 1, 113), (32, 224, 171), (5, 16, 15)):
         right = (-(-frames // 8), -(-height // 16), -(-width // 16))

@@ -1,6 +1,6 @@
 """The figures, explorers and exercise checks of notebook 04."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from matplotlib.figure import Figure
@@ -8,13 +8,14 @@ from matplotlib.patches import Circle, Rectangle
 from torch import nn
 
 from helpers import plots
-from helpers.blocks import BasicBlock, output_size, summary
+from helpers.blocks import BasicBlock, Layer, output_size, summary
 from helpers.lessons import shape_text
 from helpers.lessons.assemble_r2plus1d_18 import NetworkExplorer
 from helpers.lessons.exercises import exercise, require, same_layers
-from helpers.plots import INK, PALE, SPACE, TIME, draw_arrow, new_figure
+from helpers.plots import ANSWER, INK, PALE, SPACE, TIME, curves, draw_arrow, new_figure
 
-__all__ = ["block_explorer", "check_basic_block", "check_places_read", "draw_block", "residual_block_figure"]
+__all__ = ["block_explorer", "check_basic_block", "check_positions_read", "draw_block", "gradients_figure",
+           "residual_block_figure"]  # fmt: skip
 
 STAGES = {"layer1": (64, 64), "layer2": (64, 128), "layer3": (128, 256), "layer4": (256, 512)}  # channels in, out
 
@@ -56,12 +57,15 @@ def residual_block_figure(layers: Sequence[tuple[str, str, str | None]], shortcu
     return figure
 
 
-def draw_block(stage: str = "layer2", block: str = "first", frames: int = 16, size: int = 112) -> None:
-    """Show shapes and costs of a residual block of R(2+1)D-18, for a clip of `frames` frames of `size` x `size` pixels.
+def draw_block(
+    stage: str = "layer2", block: str = "first", frames: int = 16, size: int = 112, costs: bool = True
+) -> None:
+    """Show a residual block of R(2+1)D-18, for a clip of `frames` frames of `size` x `size` pixels.
 
     Args:
         stage: one of `STAGES`.
         block: "first" or "second" of the stage.
+        costs: whether to write its shapes below the layers, and to print its parameters and multiply-adds.
     """
     inplanes, planes = STAGES[stage]
     stride = 1 if stage == "layer1" or block == "second" else 2
@@ -78,11 +82,18 @@ def draw_block(stage: str = "layer2", block: str = "first", frames: int = 16, si
         if layer.name.startswith("conv"):
             color = PALE if layer.kernel is None else SPACE if layer.kernel[0] == 1 else TIME
             text = {"BatchNorm3d": "BN", "ReLU": "ReLU"}.get(layer.kind) or shape_text(layer.kernel)
-            boxes.append((text, color, shape_text(layer.output) if layer.kernel else None))
+            boxes.append((text, color, shape_text(layer.output) if layer.kernel and costs else None))
     shortcut = "identity" if stride == 1 else "1 x 1 x 1 with stride 2, BN"
-    alt = f"The {block} block of {stage}: four convolutions in a row, and around them a shortcut, {shortcut}."
+    kind = "an identity shortcut" if stride == 1 else "a projection shortcut, 1 x 1 x 1 with stride 2 and batch norm"
+    alt = f"The {block} block of {stage}: four convolutions in a row, and around them {kind}."
     plots.show(residual_block_figure(boxes, shortcut), alt)
-    print(f"{'in':28}{shape_text((inplanes, frames, size, size)):>22}")
+    if costs:
+        _print_costs(layers, (inplanes, frames, size, size))
+
+
+def _print_costs(layers: Sequence[Layer], shape: Sequence[int]) -> None:
+    """The convolutions of a block, each with its output and its cost, below the shape of the input."""
+    print(f"{'in':28}{shape_text(shape):>22}")
     for layer in layers:
         if layer.kernel:
             print(f"{layer.name:14}{shape_text(layer.kernel):14}{shape_text(layer.output):>22}", end="")
@@ -97,6 +108,25 @@ def _halved(n: int, times: int) -> int:
     for _ in range(times):
         n = output_size(n, 3, 2, 1)
     return n
+
+
+def gradients_figure(
+    before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[float]], losses: Mapping[str, Sequence[float]]
+) -> Figure:
+    """The norms of the gradients over the blocks of two stacks, before and after training, and the loss over the steps.
+
+    Args:
+        before, after, losses: for the stack without shortcuts and then for the one with shortcuts, by name.
+    """
+    looks = dict(zip(before, (dict(color=INK, ls="--"), dict(color=ANSWER))))
+    panels = []
+    done = f"gradients after {max(map(len, losses.values()))} steps"
+    for title, values, first in (("gradients before", before, 1), (done, after, 1), ("loss", losses, 0)):
+        lines = {name: (range(first, first + len(y)), y, looks[name]) for name, y in values.items()}
+        panels.append(dict(title=title, lines=lines, xlabel="block" if first else "step", ylabel=""))
+    panels[0] |= dict(ylabel="norm of the gradient", log=True)
+    panels[1] |= dict(log=True, like=0)
+    return curves(panels)
 
 
 def block_explorer() -> NetworkExplorer:
@@ -119,15 +149,15 @@ def check_basic_block(solution: Callable) -> None:
 
 
 @exercise
-def check_places_read(solution: Callable) -> None:
-    """Notebook 04: how many of n positions along an axis are read by some projection shortcuts in a row."""
+def check_positions_read(solution: Callable) -> None:
+    """Notebook 04: how many of n positions along an axis some projection shortcuts in a row read."""
     for n, blocks, hint in [
-        (16, 0, "Without a block all positions are read."),
-        (16, 1, "Every second position is read."),
-        (7, 1, "The first position is read."),
+        (16, 0, "Without a shortcut all positions are read."),
+        (16, 1, "One shortcut reads every second position."),
+        (7, 1, "The first position is always read: round up."),
     ]:
         require(solution(n, blocks) == len(range(n)[:: 2**blocks]), hint)
     for n in range(1, 40):
         for blocks in range(5):
             right = len(range(0, n, 2**blocks))
-            require(solution(n, blocks) == right, f"Of {n} positions {right} are read by {blocks} shortcuts in a row.")
+            require(solution(n, blocks) == right, f"{blocks} shortcuts in a row read {right} of {n} positions.")

@@ -1,4 +1,4 @@
-"""Notebook 04: its figure and the checks of its exercises."""
+"""Notebook 04: its figures and the checks of its exercises."""
 
 import functools
 
@@ -34,7 +34,7 @@ class Block(nn.Module):
 
 test_right, test_wrong = exercise_tests(
     lesson,
-    right={"check_basic_block": Block, "check_places_read": lambda n, blocks: len(range(0, n, 2**blocks))},
+    right={"check_basic_block": Block, "check_positions_read": lambda n, blocks: len(range(0, n, 2**blocks))},
     wrong={
         "check_basic_block": [
             (lambda i, o, stride: nn.Identity(), "no conv1.0.0.weight"),
@@ -43,11 +43,11 @@ test_right, test_wrong = exercise_tests(
             (lambda i, o, stride: Block(i, o, stride, last=nn.Identity()), "other numbers in eval mode"),
             (lambda i, o, stride: BasicBlock(i, o, stride, paper_widths=True), "downsample.0.weight"),
         ],
-        "check_places_read": [
-            (lambda n, blocks: n // 2**blocks, "The first position is read"),
-            (lambda n, blocks: n, "Every second position"),
-            (lambda n, blocks: (n + 1) // 2, "Without a block"),
-            (lambda n, blocks: -(-n // (2 * blocks)) if blocks else n, "are read by"),
+        "check_positions_read": [
+            (lambda n, blocks: n // 2**blocks, "The first position is always read"),
+            (lambda n, blocks: n, "every second position"),
+            (lambda n, blocks: (n + 1) // 2, "Without a shortcut"),
+            (lambda n, blocks: -(-n // (2 * blocks)) if blocks else n, "shortcuts in a row read"),
         ],
     },
 )
@@ -66,6 +66,29 @@ def test_the_layers_are_drawn_in_order():
     assert colors(boxes) == [color for _, color, _ in layers] + [plots.PALE]  # the last ReLU comes after the sum
     words = {text.get_text() for text in axes.texts}
     assert {"1 x 1 x 1 with stride 2, BN", "+", "1 x 3 x 3", "1152 x 16 x 128 x 128"} <= words
+    assert_readable(figure)
+
+
+def test_a_block_can_be_drawn_without_its_costs(monkeypatch, capsys):
+    shown = record(monkeypatch)
+    lesson.draw_block("layer1", costs=False)
+    words = [text.get_text() for text in shown[-1][0].get_axes()[0].texts]
+    assert words.count("1 x 3 x 3") == words.count("3 x 1 x 1") == 2 and "identity" in words
+    assert not any("64" in word for word in words) and capsys.readouterr().out == ""
+
+
+def test_gradients_of_both_stacks_are_drawn_on_one_scale():
+    before, after = dict(without=[900, 30, 1], with_=[20, 4, 2]), dict(without=[90, 9, 2], with_=[5, 3, 1])
+    losses = dict(without=[2.4, 2.3], with_=[4.0, 0.5])
+    figure = lesson.gradients_figure(before, after, losses)
+    panels = figure.get_axes()
+    for axes, values, first in zip(panels, (before, after, losses), (1, 1, 0)):
+        assert [list(line.get_ydata()) for line in axes.lines] == list(values.values())
+        assert [line.get_xdata()[0] for line in axes.lines] == [first, first]
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["without", "with_"]
+    assert panels[1].get_title(loc="left") == "gradients after 2 steps"
+    assert [axes.get_yscale() for axes in panels] == ["log", "log", "linear"]
+    assert panels[0].get_ylim() == panels[1].get_ylim() and len({line.get_color() for line in panels[0].lines}) == 2
     assert_readable(figure)
 
 
@@ -96,6 +119,7 @@ def test_what_is_drawn_is_true(frames, size, monkeypatch, capsys):
             words = [text.get_text() for text in shown[-1][0].get_axes()[0].texts]
             projected = f"{prefix}.downsample" in reference_shapes(frames, size)
             assert ("identity" in words) != projected and f"The {block} block of {stage}" in shown[-1][1]
+            assert ("identity shortcut" in shown[-1][1]) != projected
 
 
 def _assert_true(printed, prefix, shapes):
