@@ -1,6 +1,6 @@
 """The figures, explorers and exercise checks of notebook 06."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,19 +11,77 @@ from torch import nn
 from helpers import plots
 from helpers.blocks import randomize_batchnorm_
 from helpers.lessons.exercises import exercise, require
-from helpers.plots import PALE, SPACE, TIME, draw_frame, new_figure
+from helpers.plots import INK, PALE, SPACE, TIME, draw_frame, new_figure
+from helpers.stickfigures import ACTIONS, scene
+from helpers.transforms import denormalize
 
-__all__ = ["check_load_features", "check_mend", "filters_figure"]
+__all__ = [
+    "as_read_figure",
+    "check_load_features",
+    "check_mend",
+    "check_to_rgb",
+    "colored_places",
+    "filters_figure",
+    "show_stem",
+]
+
+Color = tuple[int, int, int]
+Preparation = Callable[[torch.Tensor], torch.Tensor]
+
+
+def colored_places(colors: Sequence[Color], count: int, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Clips of figures that do any of the ten actions, on grounds of fixed colors with a little noise.
+
+    Args:
+        colors: RGB, 0 to 255, a color for each class. The classes take turns.
+        count: how many clips.
+        seed: another seed gives other clips.
+
+    Returns:
+        the clips, uint8 (8, 32, 32, 3) each, and their classes (count,).
+    """
+    generator, clips = np.random.default_rng(seed), []
+    for k in range(count):
+        drawn = scene(ACTIONS[generator.integers(len(ACTIONS))], seed, k, frames=8, size=32)
+        pixels = np.where(drawn.mask[..., None] > 0.5, drawn.frames, colors[k % len(colors)])
+        pixels = (pixels + generator.normal(0, 8, pixels.shape)).round().clip(0, 255)
+        clips.append(torch.from_numpy(pixels.astype(np.uint8)))
+    return clips, torch.arange(count) % len(colors)
+
+
+def as_read_figure(
+    clips: Sequence[torch.Tensor], names: Sequence[str], preparations: Mapping[str, Preparation]
+) -> Figure:
+    """The first frame of each clip as a network reads it, a row for each preparation.
+
+    Args:
+        clips: uint8 frames (T, H, W, 3) each.
+        names: a text below each clip.
+        preparations: functions from frames to a clip (3, T, H, W), by name.
+    """
+    frames = [denormalize(prepare(clip)[:, :1])[0] for prepare in preparations.values() for clip in clips]
+    below = [""] * (len(frames) - len(names)) + list(names)
+    return plots.film_strip(torch.stack(frames), below, columns=len(clips), color=INK, rows=list(preparations))
+
+
+def show_stem(network: nn.Module) -> None:
+    """Show the filters of the (2+1)D stem of a network, with an alternative text; see `filters_figure`."""
+    spatial, temporal = network.stem[0].weight[:, :, 0], network.stem[3].weight[..., 0, 0]
+    alt = (
+        f"Above, {len(spatial)} small patches of mixed colours, the spatial filters; below, {len(temporal)} bundles of "
+        f"curves over {temporal.shape[2]} frames, the temporal filters, which rise, fall or have a peak."
+    )
+    plots.show(filters_figure(spatial.detach(), temporal.detach()), alt)
 
 
 @plots.style()
 def filters_figure(spatial: ArrayLike, temporal: ArrayLike, columns: int = 12) -> Figure:
-    """Learned filters: spatial ones as color patches, temporal ones as small curves.
+    """Filters of a stem: spatial ones as color patches, temporal ones as small curves.
 
     Args:
         spatial: (filters, 3, H, W). Gray is zero, and each filter has its own scale.
-        temporal: (filters, inputs, T). Each input has a thin curve, the strongest input a thick one.
-        columns: how many filters a row holds.
+        temporal: (filters, inputs, T). Each input channel has a thin curve, the one with the largest weight a thick one.
+        columns: how many filters stand in a row.
     """
     spatial, temporal = np.asarray(spatial), np.asarray(temporal)
     rows = [-(-len(spatial) // columns), -(-len(temporal) // columns)]
@@ -45,8 +103,22 @@ def filters_figure(spatial: ArrayLike, temporal: ArrayLike, columns: int = 12) -
 
 
 @exercise
+def check_to_rgb(solution: Callable) -> None:
+    """Notebook 06: frames in BGR, uint8 (T, H, W, 3), become frames in RGB; those passed in stay as they are."""
+    frames = torch.randint(0, 256, (4, 6, 5, 3), dtype=torch.uint8)
+    before = frames.clone()
+    result = solution(frames)
+    require(isinstance(result, torch.Tensor), "Return a tensor.")
+    require(result.shape == frames.shape, f"Return (T, H, W, 3), here {(4, 6, 5, 3)}, not {tuple(result.shape)}.")
+    require(result.dtype == frames.dtype, f"The frames stay uint8; yours are {result.dtype}.")
+    require(torch.equal(frames, before), "The frames that were passed in have changed. Return new ones.")
+    pixel, right, yours = (each[0, 0, 0].tolist() for each in (frames, frames[..., [2, 1, 0]], result))
+    require(torch.equal(result, frames[..., [2, 1, 0]]), f"The pixel {pixel} becomes {right}; yours becomes {yours}.")
+
+
+@exercise
 def check_mend(solution: Callable) -> None:
-    """Notebook 06: a state dict with the names of a network, when all names have the same wrong prefix or none."""
+    """Notebook 06: a state dict with the names of a network, if all its names have the same wrong prefix or none."""
     network = nn.Sequential(nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4), nn.Sequential(nn.Linear(4, 2)))
     randomize_batchnorm_(network)
     state = dict(reversed(network.state_dict().items()))  # a file may have another order
@@ -56,7 +128,7 @@ def check_mend(solution: Callable) -> None:
         hint = f"With the prefix {prefix!r} the first name becomes {next(iter(mended), None)!r}."
         require(set(mended) == set(state), hint)
         same = all(torch.equal(mended[name], state[name]) for name in state)
-        require(same, "The names are right, but the tensors have changed places.")
+        require(same, "The names are right, but some tensors now have the name of another.")
 
 
 @exercise
@@ -74,7 +146,7 @@ def check_load_features(solution: Callable) -> None:
     loaded = network.state_dict()
     for name in ("stem.weight", "stem.bias", "norm.running_var"):
         require(torch.equal(loaded[name], state[name]), f"{name} was not loaded.")
-    require(torch.equal(loaded["fc.weight"], last), "The last layer of the network has changed.")
+    require(torch.equal(loaded["fc.weight"], last), "The linear layer of the network has changed. Leave fc as it is.")
     for what, wrong in {
         "a name is missing": {name: tensor for name, tensor in state.items() if name != "stem.bias"},
         "a name is unexpected": state | {"layer5.weight": torch.zeros(1)},

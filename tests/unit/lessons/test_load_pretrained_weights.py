@@ -1,9 +1,12 @@
 """Notebook 06: its figure and the checks of its exercises."""
 
 import numpy as np
-from lesson_tests import assert_readable, exercise_tests
+import torch
+from lesson_tests import assert_readable, exercise_tests, pictures, record
 
 from helpers.lessons import load_pretrained_weights as lesson
+from helpers.networks import r2plus1d_18
+from helpers.transforms import normalize
 
 
 def mend(state, network):
@@ -29,8 +32,21 @@ def load_with_assert(network, state):
 
 test_right, test_wrong = exercise_tests(
     lesson,
-    right={"check_mend": mend, "check_load_features": load_features},
+    right={
+        "check_to_rgb": lambda frames: frames.flip(-1),
+        "check_mend": mend,
+        "check_load_features": load_features,
+    },
     wrong={
+        "check_to_rgb": [
+            (lambda frames: frames.numpy()[..., ::-1], "Return a tensor"),
+            (lambda frames: frames.permute(0, 3, 1, 2), r"not \(4, 3, 6, 5\)"),
+            (lambda frames: frames.flip(-1).float(), "stay uint8"),
+            (lambda frames: frames.copy_(frames.flip(-1)), "passed in have changed"),
+            (lambda frames: frames, "The pixel .* becomes"),
+            (lambda frames: frames.flip(0), "The pixel .* becomes"),
+            (lambda frames: frames.roll(1, -1), "The pixel .* becomes"),
+        ],
         "check_mend": [
             (
                 lambda state, network: {n.removeprefix("module."): t for n, t in state.items()},
@@ -38,7 +54,7 @@ test_right, test_wrong = exercise_tests(
             ),
             (lambda state, network: {n.partition(".")[2]: t for n, t in state.items()}, "prefix ''"),
             (lambda state, network: list(state), "Return a dict"),
-            (lambda state, network: dict(zip(network.state_dict(), state.values())), "changed places"),
+            (lambda state, network: dict(zip(network.state_dict(), state.values())), "name of another"),
         ],
         "check_load_features": [
             (lambda network, state: network.load_state_dict(state), "RuntimeError"),
@@ -67,3 +83,38 @@ def test_filters_are_drawn_as_patches_and_curves():
         assert np.allclose(lines[4].get_ydata(), weights[abs(weights).max(1).argmax()])  # the strongest, a thick line
         assert lines[4].get_linewidth() > 1
     assert_readable(lesson.filters_figure(spatial, temporal))
+
+
+def test_the_stem_of_a_network_is_shown_with_a_sentence(monkeypatch):
+    shown = record(monkeypatch)
+    network = r2plus1d_18(10, width=16)
+    lesson.show_stem(network)
+    ((figure, alt),) = shown
+    assert "11 small patches" in alt and "16 bundles" in alt and "3 frames" in alt and alt.endswith(".")
+    filters = network.stem[0].weight[:, :, 0].detach().numpy()
+    assert np.allclose(pictures(figure)[3], 0.5 + 0.5 * filters[3].transpose(1, 2, 0) / abs(filters[3]).max())
+
+
+def test_places_have_their_colors_and_a_figure_that_moves():
+    colors = (200, 100, 60), (60, 100, 200)
+    clips, labels = lesson.colored_places(colors, count=5, seed=3)
+    assert labels.tolist() == [0, 1, 0, 1, 0]
+    for clip, label in zip(clips, labels, strict=True):
+        assert clip.shape == (8, 32, 32, 3) and clip.dtype == torch.uint8
+        assert (clip.float().flatten(0, 2).median(0).values - torch.tensor(colors[label])).abs().max() < 3
+        assert (clip[0].int() - clip[-1].int()).abs().max() > 50  # more than noise: the figure has moved
+    again, _ = lesson.colored_places(colors, count=5, seed=3)
+    other, _ = lesson.colored_places(colors, count=5, seed=4)
+    assert torch.equal(clips[4], again[4]) and not torch.equal(clips[4], other[4])
+
+
+def test_clips_are_drawn_as_a_network_reads_them():
+    clips, _ = lesson.colored_places([(200, 100, 60), (60, 100, 200)], count=2, seed=0)
+    rows = {"right": normalize, "swapped": lambda frames: normalize(frames.flip(-1))}
+    figure = lesson.as_read_figure(clips, ["one", "two"], rows)
+    drawn = [clip[0].numpy()[..., ::step] for step in (1, -1) for clip in clips]
+    assert np.array_equal(pictures(figure), drawn)
+    axes = figure.get_axes()
+    assert [each.get_xlabel() for each in axes] == ["", "", "one", "two"]
+    assert [each.get_ylabel() for each in axes] == ["right", "", "swapped", ""]
+    assert_readable(figure)
