@@ -21,6 +21,7 @@ from PIL import Image
 from helpers.explorers import on_page
 
 sys.path.insert(0, str(Path(__file__).parent))
+import colab
 import try_it
 
 project = "Video networks, from an empty cell"
@@ -103,6 +104,14 @@ IT_MOVES = (
     "This page runs the same explorer as JupyterLab. It computes in JavaScript what the notebook computes in Python."
 )
 
+ONLINE = Path(__file__).parents[1] / "build" / "online"  # notebooks that `make online` has run with a connection
+WITH_CONNECTION = (
+    "This page was run with a connection when the site was built, so it shows real weights and videos. "
+    "The notebook that you download was run without one."
+)
+WITHOUT_CONNECTION = "This page was run without a connection. When the site was built, {}."
+workflow_repository = str(colab.repository())  # a value of Sphinx's: where it changes, all pages are made again
+
 alts = {}  # of the pictures in the notebooks, by the names under which MyST-NB stores these
 strips = {}  # of the pictures that move, by the same names: some of their frames side by side, which do not
 explorers = {}  # by page: for each place with an explorer what the page needs to run it, or None
@@ -113,10 +122,12 @@ def read(app, name, source):
     if name == root_doc:
         contents = CONTENTS if WITHOUT is None else CONTENTS.replace("book/try_it", "")
         head, space, rest = source[0].partition("\n\n")
+        rest = re.sub(r"!\[[^]]*\]\(img/kernels\.png\)\n", "", rest)  # a film of the explorer that runs in its place
         source[0] = head + (TRY_IT if WITHOUT is None else "") + space + rest + contents
         explorers[name] = [explorer("from helpers.lessons.compare_3d_and_2plus1d import kernel_explorer")]
     if not name.startswith("notebooks/"):
         return
+    source[0] = with_connection(app, name, source[0])
     cells = json.loads(source[0])["cells"]
     explorers[name] = [
         explorer("".join(cell["source"])) for cell in cells if "widget" in cell["metadata"].get("tags", [])
@@ -129,6 +140,30 @@ def read(app, name, source):
                 alts[name] = output["metadata"]["image/png"]["alt"]
                 if b"acTL" in content[:1200]:  # an animated PNG says so near its beginning
                     strips[name] = strip(content)
+
+
+def online_reasons():
+    """Why notebooks could not be run by `make online`: a sentence for each."""
+    missing = ONLINE / "missing.json"
+    return json.loads(missing.read_text(encoding="utf-8")) if missing.exists() else {}
+
+
+def with_connection(app, name, stored):
+    """The source of a notebook's page: as `make online` has run it, or as it is stored, with a note that says why."""
+    page, reasons = ONLINE / f"{Path(name).name}.ipynb", online_reasons()
+    if name.count("/") > 1 or not (page.exists() or page.stem in reasons):
+        return stored
+    app.env.note_dependency(str(page if page.exists() else ONLINE / "missing.json"))
+    note = WITH_CONNECTION if page.exists() else WITHOUT_CONNECTION.format(reasons[page.stem])
+    notebook = json.loads(page.read_text(encoding="utf-8") if page.exists() else stored)
+    cell = dict(cell_type="markdown", id="connection", metadata={}, source=f"```{{note}}\n{note}\n```")
+    notebook["cells"].insert(1, cell)
+    return json.dumps(notebook)
+
+
+def changed_online(app, env, added, changed, removed):
+    """Pages that are to be made again, because `make online` has run since; Sphinx looks at the stored notebooks only."""
+    return [f"notebooks/{stem}" for stem in {page.stem for page in ONLINE.glob("*.ipynb")} | online_reasons().keys()]
 
 
 def strip(content, count=6):
@@ -155,6 +190,14 @@ def explorer(source):
     return on_page(factory()).replace("</", "<\\/")
 
 
+def links(pairs):
+    """A line of links with these texts and addresses."""
+    line = nodes.paragraph(classes=["ways-in"])
+    for text, address in pairs:
+        line += nodes.reference("", text, refuri=address, internal=False)
+    return line
+
+
 def running(data):
     """The place of an explorer on a page."""
     return nodes.raw("", f'<div class="runs-here"><script type="application/json">{data}</script></div>', format="html")
@@ -166,6 +209,8 @@ def describe(app, tree):
     if app.env.docname == root_doc:
         _, sentences, *_ = next(tree.findall(nodes.section)).children
         sentences.parent.insert(sentences.parent.index(sentences) + 1, running(next(waiting)))
+    if pairs := app.env.docname.startswith("notebooks/") and colab.ways_in(f"{app.env.docname}.ipynb"):
+        next(tree.findall(nodes.section)).insert(1, links(pairs))  # below the title
     for image in tree.findall(nodes.image):
         if sentence := alts.get(Path(image["uri"]).name):
             image["alt"] = sentence
@@ -191,6 +236,8 @@ def finish(app, error):
 
 
 def setup(app):
+    app.add_config_value("workflow_repository", None, "env")
+    app.connect("env-get-outdated", changed_online)
     app.connect("source-read", read)
     app.connect("doctree-read", describe)
     app.connect("build-finished", finish)

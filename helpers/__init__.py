@@ -12,5 +12,6 @@ def _end(kind, error, trace):
     os._exit(130)
 
 
-if sys.argv[:1] == ["-m"]:  # Python is looking for a command
+_called = "".join(sys.argv[:1])
+if _called == "-m" or os.path.basename(_called).startswith("video-resnet"):  # Python is looking for a command
     sys.excepthook = _end

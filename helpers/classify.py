@@ -1,4 +1,4 @@
-"""From a video file to predictions. Built in notebook 07; the command is `python -m helpers.classify FILE...`.
+"""From a video file to predictions. Built in notebook 07; the command is `video-resnet FILE...`.
 
 `predict_video` in order: `video.read_clips` decodes clips, `Pretrained.preprocess` prepares them, the network gives logits,
 the mean of their softmax over the clips gives the video's probabilities, and `top_k` names the largest.
@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from helpers import transforms, video, weights
 from helpers.camera import newest_clips
-from helpers.commands import CLOSED, named_device, number, terminal
+from helpers.commands import CLOSED, called, named_device, number, terminal
 from helpers.weights import Pretrained
 
 __all__ = ("PRECISIONS Prediction Segment VideoClassifier ahead average_probs device_name "
@@ -338,7 +338,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m helpers.classify", description="Predict the action in videos.",
+        prog=called("helpers.classify"), description="Predict the action in videos.",
         epilog="A FILE may begin with -, and may be a pattern such as *.mp4, where the terminal does not resolve it.",
     )  # fmt: skip
     add = parser.add_argument

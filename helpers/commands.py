@@ -5,6 +5,7 @@ import contextlib
 import errno
 import math
 import os
+import pathlib
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from torch import nn
 
 from helpers.reader import VideoWarning
 
-__all__ = ["CLOSED", "named_device", "number", "terminal"]
+__all__ = ["CLOSED", "called", "named_device", "number", "terminal"]
 
 CLOSED = {errno.EPIPE: 141, errno.ENOSPC: 2}  # an output that nobody reads, or on a full disk: the exit code
 
@@ -46,6 +47,12 @@ def terminal() -> Iterator[None]:
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def called(module: str) -> str:
+    """A command as it was called, for its help and errors: `video-resnet`, or `python -m` and the module."""
+    name = pathlib.Path(sys.argv[0]).stem  # without the .exe of Windows
+    return name if name == "video-resnet" else f"python -m {module}"
 
 
 def named_device(text: str) -> torch.device:

@@ -277,6 +277,14 @@ def check_access(page):
     assert serious == []
 
 
+# The variables that GitHub sets in a workflow: the site is built as that of a fork.
+FORK = {
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_REPOSITORY": "reader/video-fork",
+    "GITHUB_REF_NAME": "main",
+}
+
+
 @pytest.fixture(scope="session")
 def book(tmp_path_factory, worker_id):
     """The folder of the built site, one for all processes of the tests; a warning of Sphinx is an error."""
@@ -287,7 +295,7 @@ def book(tmp_path_factory, worker_id):
     with FileLock(f"{folder}.lock"):
         if not (folder / "index.html").exists():
             command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "book", ".", str(folder)]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | FORK)
             assert done.returncode == 0, done.stderr
     return folder
 

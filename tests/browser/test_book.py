@@ -1,13 +1,17 @@
 """The site: built as `make book` builds it, from the stored notebooks alone, and read in a real browser."""
 
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import nbformat
 import numpy as np
 import pytest
-from conftest import ROOT, SERIES, browser, browser_page, camera_of, check_access, page_of
+from conftest import FORK, ROOT, SERIES, browser, browser_page, camera_of, check_access, page_of
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -49,6 +53,35 @@ def test_no_link_is_broken(book):
             if there in pages and path.name not in ("genindex.html", "search.html"):
                 assert unquote(parts.fragment) in pages[there].names, (path.name, target)
     assert outside and all(target.startswith(("https://", "data:", "javascript:")) for target in outside), outside
+
+
+def ways_in(path):
+    """The texts and addresses of the links below the title of a page."""
+    line = re.search(r'<p class="ways-in[^"]*">(.*?)</p>', path.read_text(encoding="utf-8"), re.DOTALL)
+    return {text: address for address, text in re.findall(r'href="([^"]+)">([^<]+)</a>', line[1])} if line else {}
+
+
+def test_each_notebook_opens_in_colab_and_in_binder(book):
+    fork = FORK["GITHUB_REPOSITORY"]
+    for name in PAGES:
+        notebook = name.replace(".html", ".ipynb")
+        expected = {
+            "Open in Colab": f"https://colab.research.google.com/github/{fork}/blob/colab/{notebook}",
+            "Launch in Binder": f"https://mybinder.org/v2/gh/{fork}/main?urlpath=lab/tree/{notebook}",
+        }
+        assert ways_in(book / name) == (expected if name in NAMES else {}), name
+
+
+def test_a_site_built_outside_a_workflow_has_no_such_links(tmp_path):
+    """The first page and one notebook, without the page Try it, which takes longest."""
+    environment = {name: value for name, value in os.environ.items() if name not in FORK} | {"PATH": ""}  # without npm
+    pages = f"README.md,{Path(NAMES[1]).with_suffix('.ipynb').as_posix()}"
+    options = ["-Q", "-c", "book", "-D", f"include_patterns={pages}"]
+    command = [sys.executable, "-m", "sphinx", *options, ".", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / TRY_IT).exists() and "<h1" in (tmp_path / NAMES[1]).read_text(encoding="utf-8")
+    assert ways_in(tmp_path / NAMES[1]) == {}
 
 
 @pytest.mark.parametrize("name", [*PAGES, TRY_IT])

@@ -89,7 +89,8 @@ def test_conda_brings_python_and_takes_the_rest_from_the_two_lists():
     assert SpecifierSet(python.removeprefix("python ")) == SpecifierSet(PROJECT["requires-python"])
 
 
-OWN = {"try_it", "helpers", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+# What is no package of a registry; google.colab is there on Colab only.
+OWN = {"colab", "google", "try_it", "helpers", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
 NAMES = importlib.metadata.packages_distributions()  # what is imported as cv2 is opencv-python-headless
 ASK = ("importorskip", "import_module", "_package")  # functions that take the name of a module
 
@@ -127,6 +128,7 @@ FOLDERS = {"helpers": (), "notebooks": (), "img": (), "book": ["book"], "tests":
 MORE = {
     "cluster.py": ["cluster"],
     "export.py": ["export"],
+    "film.py": ["test"],
     "try_it.py": ["book", "export"],
 }  # which say so where an extra is missing
 
