@@ -31,6 +31,7 @@ language = "en"
 
 root_doc = "README"
 include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/*.ipynb", "notebooks/solutions/*.ipynb"]
+include_patterns += ["book/questions.md", "book/glossary.md"]
 exclude_patterns = [".venv", "build", "**/.ipynb_checkpoints"]
 extensions = ["myst_nb", "sphinx_copybutton", "sphinx-mathjax-offline"]
 
@@ -78,6 +79,14 @@ book/try_it
 :glob:
 
 notebooks/*
+```
+
+```{toctree}
+:hidden:
+:caption: Look it up
+
+book/questions
+book/glossary
 ```
 
 ```{toctree}

@@ -37,7 +37,7 @@ function render({ model, el }) {
     under.setAttribute("aria-label", `Frame ${moment} under the attribution map of ${stage}.`);
     bars.setAttribute(
       "aria-label",
-      `Each frame's share of the attribution; frame ${shares.indexOf(Math.max(...shares))} has most.`,
+      `The fraction of the attribution in each frame; frame ${shares.indexOf(Math.max(...shares))} has most.`,
     );
   };
   const { redraw, stop } = keepDrawn(root, model, ["stage", "moment"], draw);
@@ -76,7 +76,7 @@ function drawShares(canvas, shares, moment, ink) {
   });
   context.fillStyle = ink.time;
   context.font = "13px system-ui, sans-serif";
-  context.fillText("share in each frame →", 0, height - 3);
+  context.fillText("fraction in each frame →", 0, height - 3);
 }
 
 export default { render };

@@ -84,7 +84,7 @@ function render({ model, el }) {
     const rows = totals(layers({ ...now, width: 64, classes: 400 }));
     const name = nameOf(now.kinds, family);
     picker.value = name ?? "";
-    const head = ["", "what comes out", "parameters", "of them live", "multiply-adds", "kept for training"];
+    const head = ["", "output", "parameters", "with a gradient", "multiply-adds", "saved activations"];
     const line = (row) =>
       make(
         "tr",
@@ -122,7 +122,7 @@ function sentence(name, { depth, frames }, accuracy, names) {
   const found = depth === 18 ? { 8: accuracy[name].slice(0, 2), 16: accuracy[name].slice(2) } : {};
   if (found[frames]) {
     const [clip, video] = found[frames];
-    return `${names[name]}, 18 layers, ${frames} frames, in the paper's Table 2: ${clip.toFixed(1)} % of the clips and ${video.toFixed(1)} % of the videos right.`;
+    return `${names[name]}, 18 layers, ${frames} frames, in the paper's Table 2: ${clip.toFixed(1)} % clip accuracy and ${video.toFixed(1)} % video accuracy.`;
   }
   return `${names[name]}: the paper's Table 2 has it with 18 layers and clips of 8 or 16 frames.`;
 }

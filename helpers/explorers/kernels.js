@@ -30,7 +30,7 @@ const FILTERS = [
   ["moving edge", "moving edge"],
   ["blur", "blur over time"],
   ["difference", "difference over time"],
-  ["own", "your own numbers"],
+  ["own", "your own weights"],
 ];
 const MOST_CELLS = 75; // of a kernel whose numbers are shown one by one
 
@@ -132,7 +132,7 @@ function middleSlider(model) {
   const input = make("input", { type: "range", id, min: -30, max: 20, step: 1, list: `${id}-marks` });
   const output = make("output", { for: id });
   const marks = make("datalist", { id: `${id}-marks` }, make("option", { value: 0 }));
-  const row = make("div", { class: "slider" }, make("label", { for: id }, "M, between"), input, output, marks);
+  const row = make("div", { class: "slider" }, make("label", { for: id }, "M, intermediate"), input, output, marks);
   row.show = () => {
     const own = model.get("midplanes");
     input.value = own ? Math.round(10 * Math.log2(own / paper())) : 0;
@@ -167,7 +167,7 @@ function drawScenes(canvas, now, made, ink) {
   const [f, y, x] = at ? conv.corner(...at) : [0, 0, 0];
   const [before, around] = [Math.floor(now.t / 2), Math.floor(now.d / 2)];
   const clip = [now.frames, now.size, now.size];
-  const maps = [now.frames, cost.output[2], cost.output[2]]; // between the halves
+  const maps = [now.frames, cost.output[2], cost.output[2]]; // between the two convolutions
   const mapped = (t, j, k) =>
     255 *
     conv.pixel(
@@ -183,7 +183,7 @@ function drawScenes(canvas, now, made, ink) {
     ["(2+1)D: first space", `1 × ${now.d} × ${now.d}`, clip, shown, [f + before, y, x], [1, now.d, now.d]],
     [`then time, M = ${commas(cost.middle)}`, `${now.t} × 1 × 1`, maps, mapped, at && [f, at[1], at[2]], [now.t, 1, 1]],
     [
-      "what comes out",
+      "output",
       by(cost.output),
       cost.output.slice(1),
       (...place) => made.grey(conv.output(...place)),
@@ -221,11 +221,11 @@ function drawScenes(canvas, now, made, ink) {
 
 function sceneInWords({ t, d, frames, size }, { output, middle, fits }, at) {
   const clip = `a clip of ${frames} frames of ${size} × ${size}`;
-  if (!fits) return `The kernel of ${t} × ${d} × ${d} is larger than ${clip}, and nothing comes out.`;
+  if (!fits) return `The kernel of ${t} × ${d} × ${d} is larger than ${clip}, so it has no output position.`;
   const where = `frame ${at[0]}, row ${at[1]}, column ${at[2]} of the output`;
   return (
-    `Four blocks that turn with the arrow keys. Inside ${clip} a 3D kernel of ${t} × ${d} × ${d}; inside the same clip a flat one of ` +
-    `1 × ${d} × ${d}; inside ${middle} maps a rod of ${t} × 1 × 1; and what comes out, ${by(output)}. They stand at ${where}.`
+    `Four blocks that turn with the arrow keys. Inside ${clip} a 3D kernel of ${t} × ${d} × ${d}; inside the same clip a spatial one of ` +
+    `1 × ${d} × ${d}; inside ${middle} feature maps a temporal one of ${t} × 1 × 1; and the output, ${by(output)}. They stand at ${where}.`
   );
 }
 
@@ -263,7 +263,7 @@ function drawBars(bars, { parameters, multiplyAdds, fits }) {
 }
 
 function sentence(now, { parameters, multiplyAdds, output, middle, paper, fits }) {
-  if (!fits) return "The kernel is larger than the clip: there is no place for it. Pad, or take a smaller one.";
+  if (!fits) return "The kernel is larger than the clip: it has no output position. Add padding, or take a smaller kernel.";
   const ratio = (counts) => ((counts.space + counts.time) / counts.three).toFixed(3);
   const width =
     middle === paper
@@ -280,7 +280,7 @@ function computation(model) {
   const frames = make("div", { class: "frames" });
   const output = make("canvas", { class: "output", role: "img" });
   const sum = make("p", { class: "said" });
-  const filters = choice(model, "filter", { label: "the kernel's numbers (one channel)", options: FILTERS });
+  const filters = choice(model, "filter", { label: "the kernel's weights (one channel)", options: FILTERS });
   const result = make("div", { class: "result" }, make("span", {}, "output"), output);
   const part = make(
     "div",
@@ -339,10 +339,10 @@ function computation(model) {
       .replace(/^-/, "−");
     const parts =
       pairs === 0
-        ? "All numbers are zero."
+        ? "All weights are zero."
         : pairs === 1
-          ? "This kernel is a pattern in space times a profile in time: one pair of a 1 × d × d and a t × 1 × 1 kernel gives the same."
-          : `No single pattern in space times a profile in time gives this kernel: it takes ${pairs} such pairs, M = ${pairs} for one channel.`;
+          ? "This kernel is a spatial filter times a temporal filter: one pair of a 1 × d × d and a t × 1 × 1 kernel computes the same."
+          : `No single spatial filter times a temporal filter gives this kernel. It takes ${pairs} such pairs: M = ${pairs} for one channel.`;
     sum.textContent = `${added} = ${value.toFixed(2).replace("-", "−")} at frame ${at[0]}, row ${at[1]}, column ${at[2]}. ${parts}`;
   };
   return { part, draw };
@@ -383,7 +383,7 @@ function drawFrame(figure, a, { t, d, frames, size }, conv, numbers, at, ink) {
       if (input && input !== document.activeElement) input.value = Number(numbers[n].toFixed(2));
     }
   const shade = (pixel) =>
-    `background: rgb(${[0, 0, 0].fill(Math.round(255 * pixel))}); color: ${pixel > 0.5 ? "black" : "white"}`;
+    `background: rgb(${[0, 0, 0].fill(Math.round(255 * pixel))}); color: ${pixel > 0.46 ? "black" : "white"}`;
   const small = numbers.length <= MOST_CELLS;
   products.replaceChildren(
     ...shown.map(([pixel, weight]) => make("span", { style: shade(pixel) }, small ? (weight * pixel).toFixed(2) : "")),

@@ -65,7 +65,7 @@ function render({ model, el }) {
     const total = (name, of) => of.reduce((sum, layer) => sum + layer[name], 0);
     const numbers = (of) =>
       `${commas(total("parameters", of))} parameters, ${millions(total("multiplyAdds", of))} multiply-adds, ` +
-      `${megabytes(total("bytes", of))} kept for the backward pass`;
+      `${megabytes(total("bytes", of))} of saved activations`;
     said.textContent =
       (now.part === "clip" ? "" : `${now.part}: ${numbers(rows)}. `) + `The whole network: ${numbers(all)}.`;
     inside.draw(now, rows, ink);
@@ -105,7 +105,7 @@ function drawParts(parts, all, { frames, size, part }, model) {
 
 function drawTable(table, rows, { part, layer }, model) {
   table.hidden = rows.length === 0;
-  const head = ["layer", "kernel", "what comes out", "parameters", "multiply-adds", "kept", "sees T × H × W"];
+  const head = ["layer", "kernel", "output", "parameters", "multiply-adds", "saved", "receptive field"];
   const chosen = rows.find(({ name }) => name === layer) || rows.at(-1);
   const line = (row) => {
     const pick = make(
@@ -176,15 +176,15 @@ function insides(model) {
     title.textContent =
       `Inside a trained network of ${model.get("inside")} channels, for a clip of ${by(clip.shape)}: ` +
       (known
-        ? `${row.answer}, the ${known.channels.length} channels that vary most, each as bright as its own strongest answer. ` +
-          `${Math.round(100 * known.zero)} % of all its numbers are zero.`
+        ? `${row.answer}, the ${known.channels.length} channels that vary most, each scaled to its own maximum. ` +
+          `${Math.round(100 * known.zero)} % of all values are zero.`
         : numbers
-          ? { avgpool: "the mean of each channel.", fc: "the five most probable actions." }[now.part]
-          : "what goes in.");
+          ? { avgpool: "global average pooling: the mean of each channel.", fc: "the five most probable actions." }[now.part]
+          : "the input.");
     field.setAttribute(
       "aria-label",
       row?.kernel
-        ? `A frame, and its middle row over time, with a box of ${by(row.field)}: what one position sees.`
+        ? `A frame, and its middle row over time, with a box of ${by(row.field)}: the receptive field of one position.`
         : "A frame of the clip, and its middle row over time.",
     );
     maps.setAttribute("aria-label", known ? `Feature maps of ${row.answer} at this moment.` : "Numbers as bars.");

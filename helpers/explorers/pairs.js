@@ -89,12 +89,12 @@ function render({ model, el }) {
     const most = rank(parts.values);
     const share = `${Math.round(100 * again.error)} %`;
     said.textContent =
-      `The kernel of a ${motion} takes ${most} ${most === 1 ? "pair" : "pairs"}. With ${count}, ${share} of its norm is left out` +
-      (count >= most ? ": nothing is lost." : ".");
+      `The kernel of a ${motion} takes ${most} ${most === 1 ? "pair" : "pairs"}. With ${count}, the relative error is ${share}` +
+      (count >= most ? ": the sum is exact." : ".");
     drawing.setAttribute(
       "aria-label",
       `The kernel frame by frame, below it the sum of ${count} pairs, then the spatial and the temporal part of each pair, and the ` +
-        `singular values as shares of the norm: ${parts.values.map((n) => (n / Math.hypot(...parts.values)).toFixed(2)).join(", ")}.`,
+        `singular values, relative to the norm: ${parts.values.map((n) => (n / Math.hypot(...parts.values)).toFixed(2)).join(", ")}.`,
     );
   };
   const { redraw, stop } = keepDrawn(root, model, ["motion", "speed", "midplanes"], draw);
@@ -134,14 +134,14 @@ function drawAll(canvas, kernel, again, { values, spatial, temporal }, count, sh
     context.strokeRect(shown * step, row * line + 20, side, side);
     context.lineWidth = 1;
   });
-  title(2, "in space: the pattern of each pair", ink.space);
-  title(3, "in time: its profile over the frames", ink.time);
+  title(2, "in space: the spatial filters", ink.space);
+  title(3, "in time: the temporal filters", ink.time);
   const used = Math.min(count, rank(values));
   for (let k = 0; k < used; k++) {
     show(shades(spatial[k], largest(spatial[k])), k * step, 2 * line + 20, side);
     drawProfile(context, temporal[k], k * step, 3 * line + 20, side, ink);
   }
-  title(4, "singular values, as shares of the norm", ink.ink);
+  title(4, "singular values, relative to the norm", ink.ink);
   const norm = Math.hypot(...values);
   values.forEach((value, k) => {
     const height = (side * value) / norm;

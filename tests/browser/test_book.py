@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 NAMES = [path.relative_to(ROOT).with_suffix(".html").as_posix() for path in SERIES + SOLUTIONS]
-PAGES = ["index.html", "CONTRIBUTING.html", "CHANGELOG.html", *NAMES]
+PAGES = ["index.html", "book/questions.html", "book/glossary.html", "CONTRIBUTING.html", "CHANGELOG.html", *NAMES]
 TRY_IT = "book/try_it.html"  # there is none without npm; what it does is tested in test_try_it.py
 
 

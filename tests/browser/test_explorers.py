@@ -221,7 +221,7 @@ def test_the_kernels_follow_the_hand(page_with):
     page.get_by_label("stride, space").press("ArrowRight")
     expect(said).to_contain_text("becomes 64 × 16 × 14 × 14. With M = 205, the paper's")
     assert page.locator(".number").all_inner_texts()[:2] == ["184,320", "183,680"]  # 205 (9 64 + 5 64)
-    page.get_by_label("M, between").press("ArrowLeft")
+    page.get_by_label("M, intermediate").press("ArrowLeft")
     expect(said).to_contain_text("M = 191, where the paper has 205")
     page.get_by_label("in", exact=True).press("ArrowLeft")
     expect(said).to_contain_text("M = 191, where the paper has 151")
@@ -354,9 +354,9 @@ def test_pairs_are_singular_vectors(engine):
 def test_the_pairs_follow_the_hand(page_with):
     page = page_with(lesson_03.factorization_explorer())
     said = page.locator(".said")
-    expect(said).to_have_text("The kernel of a moving edge takes 6 pairs. With 2, 29 % of its norm is left out.")
+    expect(said).to_have_text("The kernel of a moving edge takes 6 pairs. With 2, the relative error is 29 %.")
     page.get_by_label("M, pairs").press("End")
-    expect(said).to_contain_text("With 7, 0 % of its norm is left out: nothing is lost.")
+    expect(said).to_contain_text("With 7, the relative error is 0 %: the sum is exact.")
     page.get_by_text("drift").click()
     expect(said).to_contain_text("The kernel of a drift takes 2 pairs.")
     assert seconds_to_answer(page, page.get_by_label("speed")) < 0.05
