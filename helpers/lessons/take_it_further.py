@@ -1,27 +1,85 @@
-"""Notebook 14: PyTorch's predictions and speed against those of other runtimes; what the notebook stores."""
+"""Notebook 14: its stored runs (folders, a cluster, other runtimes), its figures and the checks of its exercises."""
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
+import psutil
 import torch
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from helpers import networks, transforms, weights
-from helpers.scale import export, inference
-from helpers.stickfigures import StickFigures
+from helpers import networks, plots, transforms, video, weights
+from helpers.lessons.exercises import close, exercise, require
+from helpers.scale import cluster, export, folder, inference
+from helpers.stickfigures import ACTIONS, StickFigures, scene
 
-__all__ = ["compare_forms", "compare_logits", "compare_runtimes", "runtimes"]
+__all__ = ["check_files_left", "check_shortcut_2d", "check_to_uint8", "cluster_run", "compare_forms", "compare_logits",
+           "compare_runtimes", "folder_figure", "folder_run", "runtimes", "speed_figure", "write_videos"]  # fmt: skip
+
+
+def write_videos(home: Path, count: int, different: int = 100) -> None:
+    """Write `count` videos, 00000.mp4 and so on, of 16 frames of 112 x 112 pixels. All after `different` are links."""
+    for number in range(count):
+        path = home / f"{number:05}.mp4"
+        if number < different:
+            video.write_video(path, scene(ACTIONS[number % 10], seed=13, index=number, size=112).frames)
+        else:
+            path.hardlink_to(home / f"{number % different:05}.mp4")
+
+
+def folder_run(files: int) -> dict:
+    """Classify a folder of so many videos; a stored run. Its "rows" are triples: videos done, seconds, MB of memory."""
+    home, rows, pretrained = Path(tempfile.mkdtemp()), [], weights.load()
+    write_videos(home, files)
+    begun, process = time.perf_counter(), psutil.Process()
+    for progress in folder.classify_folder(home, home / "rows", pretrained, clips=1, device="cpu", fast=True):
+        if progress.done % max(1, files // 100) == 0:
+            rows.append((progress.done, time.perf_counter() - begun, process.memory_info().rss / 1e6))
+    return dict(rows=rows)
+
+
+def folder_figure(rows: ArrayLike) -> Figure:
+    """Time and memory of `folder_run` over the number of videos; rows (n, 3)."""
+    rows = np.asarray(rows)
+    time_line, memory_line = ({"": (rows[:, 0], rows[:, k], dict(color=plots.INK))} for k in (1, 2))
+    time_panel = dict(title="time", xlabel="videos", ylabel="seconds", lines=time_line)
+    memory_panel = dict(title="memory", xlabel="videos", ylabel="MB", lines=memory_line, from_zero=True)
+    return plots.curves([time_panel, memory_panel])
+
+
+def cluster_run(files: int, workers: int) -> dict:
+    """Classify a folder alone and by workers of Ray Data, of which one is killed after half of the files; a stored run.
+
+    Returns how many "rows" the workers made, and whether they are "equal" to those of the single process.
+    """
+    home, out, threads = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp()), torch.get_num_threads()
+    write_videos(home, files)
+    alone, together = out / "alone.jsonl", out / "together.jsonl"
+    torch.set_num_threads(1)  # as each worker has one, or sums are computed in another order
+    list(folder.classify_folder(home, alone, weights.load(), clips=1, device="cpu"))
+    torch.set_num_threads(threads)
+    for progress in cluster.classify_folder(home, together, clips=1, workers=workers):
+        if progress.done == files // 2:
+            children = psutil.Process().children(recursive=True)
+            next(process for process in children if process.name().startswith("ray::Map")).kill()
+    first, second = (sorted(path.read_text(encoding="utf-8").splitlines()) for path in (alone, together))
+    return dict(rows=len(second), equal=first == second)
 
 
 def compare_runtimes(calibration: int = 64, clips: int = 800, rounds: int = 9) -> dict:
-    """How far the other runtimes are from PyTorch's logits, and how much faster; the stored run of notebook 14.
+    """The logits and the speed of other runtimes against PyTorch's; a stored run.
 
-    Predictions are those of the weights "stickfigures" for clips of their test's seed; the ranges for 8 bits come from so
-    many clips of their training's seed. Speed is that of one clip, for these weights and for R(2+1)D-18 at full width with
-    random weights. All use as many threads as torch, and are measured in turn, in so many rounds.
+    Predictions are those of the weights "stickfigures" for test clips. The ranges for 8 bits come from `calibration` clips of
+    the training set. Speed is that of one clip, for these weights and for R(2+1)D-18 at full width with random weights. All
+    use as many threads as torch, and are measured in turn, in so many rounds.
     """
     seeds = json.loads((weights.ASSETS / "stickfigures.json").read_text(encoding="utf-8"))["clip_seeds"]
     training = StickFigures(calibration, seeds["train"], transform=transforms.normalize)
@@ -38,14 +96,14 @@ def compare_runtimes(calibration: int = 64, clips: int = 800, rounds: int = 9) -
 
 
 def compare_forms(rounds: int = 9) -> dict:
-    """The time of a clip in ONNX Runtime on one thread, by 3D convolutions and by 2D ones; a stored run of notebook 14.
+    """The time of a clip in ONNX Runtime on one thread, by 3D convolutions and by 2D convolutions; a stored run.
 
     For the weights "stickfigures", and for R(2+1)D-18 at full width with random weights; measured in turn.
     """
     table, x = {}, torch.randn(1, 3, 16, 112, 112)
     for name, network in (("trained", weights.load().network), ("full width", networks.r2plus1d_18().eval())):
-        with tempfile.TemporaryDirectory() as folder:
-            files = {"3D convolutions": Path(folder, "3d.onnx"), "2D convolutions": Path(folder, "2d.onnx")}
+        with tempfile.TemporaryDirectory() as home:
+            files = {"3D convolutions": Path(home, "3d.onnx"), "2D convolutions": Path(home, "2d.onnx")}
             for file, write in zip(files.values(), (export.export, export.export_planar)):
                 write(network, file)
             calls = {form: partial(export.onnx_runtime(file, 1), x) for form, file in files.items()}
@@ -55,10 +113,10 @@ def compare_forms(rounds: int = 9) -> dict:
 
 
 def runtimes(network: nn.Module, calibration: Iterable[Tensor]) -> dict[str, Callable[[Tensor], Tensor]]:
-    """By name, functions from clips to logits: first the network itself, then what files of it compute."""
+    """By name, functions from clips to logits: first the network itself, then the runtimes that run its ONNX file."""
     threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory() as folder:
-        file, small = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
+    with tempfile.TemporaryDirectory() as home:
+        file, small = Path(home, "float32.onnx"), Path(home, "int8.onnx")
         export.export(network, file)
         export.quantize(file, small, calibration)
         return {
@@ -86,3 +144,72 @@ def compare_logits(functions: dict[str, Callable], clips: Iterable[tuple[Tensor,
     deviation = ((logits - logits[0]).abs().amax((1, 2)) / logits[0].abs().max()).tolist()
     rows = zip(accuracy, agreement, deviation)
     return {name: dict(zip(("accuracy", "agreement", "deviation"), row)) for name, row in zip(functions, rows)}
+
+
+@plots.style()
+def speed_figure(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
+    """How many times as fast as the first row each one is: a bar for the median, a line for the range of single rounds.
+
+    Args:
+        panels: for each title what `inference.compare_times` gives. All panels have the same rows.
+    """
+    figure = plots.new_figure(9.6, 2.9)
+    for number, (title, table) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(1, len(panels), number, title=title)
+        positions = np.arange(len(table))[::-1]
+        ratios = [row["ratio"] for row in table.values()]
+        colors = [plots.PALE] + [plots.ANSWER] * (len(table) - 1)
+        axes.barh(positions, ratios, height=0.62, color=colors)
+        for position, row in zip(positions, table.values()):
+            axes.plot(row["spread"], [position] * 2, color=plots.INK, lw=1.5)
+            text = f"{row['ratio']:.1f}"
+            axes.annotate(text, (max(row["spread"]), position), (5, 0), textcoords="offset points", va="center")
+        axes.set_yticks(positions, table if number == 1 else [""] * len(table))
+        axes.set(xlim=(0, 1.2 * max(max(row["spread"]) for row in table.values())), xlabel="times as fast")
+    return figure
+
+
+@exercise
+def check_files_left(solution: Callable) -> None:
+    """Exercise 1: the names of the files that have no row yet, in their order."""
+    names = ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
+    rows = [{"file": "c.mp4", "predictions": []}, {"file": "a.mp4", "error": "damaged"}]
+    require(solution(names, []) == names, "Without any row, all names are left, as a list in their order.")
+    left = solution(names, rows)
+    require("a.mp4" not in left, "A row with an error is a row, too: its file is not tried again.")
+    require(left == ["b.mp4", "d.mp4"], "Here b.mp4 and d.mp4 have no row: give these two, in this order.")
+    rows.append({"file": "elsewhere.mp4", "predictions": []})
+    require(solution(names, rows) == left, "A row of a file that is not in the folder changes nothing.")
+
+
+@exercise
+def check_to_uint8(solution: Callable) -> None:
+    """Exercise 2: numbers as 8-bit integers, the nearest of 256 values from low to high."""
+    low, high = -1.0, 4.1  # 255 steps of 0.02
+    x = torch.tensor([low, high, low + 0.02, 0.0, 0.009, 0.011])
+    steps = solution(x, low, high)
+    require(isinstance(steps, Tensor) and steps.dtype == torch.uint8, "Return a tensor of torch.uint8.")
+    require(
+        steps[:2].tolist() == [0, 255], "low becomes 0 and high becomes 255: 256 values have 255 steps between them."
+    )
+    require(steps.tolist() == [0, 255, 1, 50, 50, 51], "Take the nearest of the 256 values: round before you convert.")
+    hint = "A number below low becomes 0, one above high becomes 255: clamp before you convert."
+    require(solution(torch.tensor([-9.0, 9.0]), low, high).tolist() == [0, 255], hint)
+
+
+@exercise
+def check_shortcut_2d(solution: Callable) -> None:
+    """Exercise 3: a projection shortcut, 1 x 1 x 1 with stride 2, by 2D convolutions."""
+
+    def refuse(*_: Sequence, **__: Mapping) -> None:
+        require(False, "It calls a 3D convolution. F.conv2d is enough.")
+
+    for shape in ((1, 4, 6, 8, 10), (2, 4, 5, 7, 9)):
+        x, weight = torch.randn(shape), torch.randn(3, 4, 1, 1, 1)
+        expected = F.conv3d(x, weight, stride=2)
+        with mock.patch.object(F, "conv3d", refuse), mock.patch.object(torch, "conv3d", refuse):
+            output = solution(x, weight)
+        shapes = f"From {tuple(x.shape)} it gives {tuple(output.shape)}, not {tuple(expected.shape)}."
+        require(output.shape == expected.shape, shapes)
+        hint = "The shape is right, the numbers are not. Are frames and clips still in their order?"
+        require(close(output, expected), hint)
