@@ -14,7 +14,7 @@ PART_I := $(wildcard notebooks/0[1-7]_*.ipynb notebooks/solutions/0[1-7]_*.ipynb
 FIRST := $(firstword $(sort $(wildcard notebooks/*.ipynb)))
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all notebooks online pictures book check hooks extras requirements clean
+.PHONY: help lab test test-all notebooks online pictures book check hooks extras gpu gpu-bundle requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,13 @@ pictures: $(STAMP) ## draw the pictures in img/
 book: $(EXTRAS) ## build the series as a site, from what the notebooks hold, in build/book
 	$(BIN)/python -m sphinx -W --keep-going -q -c book -d build/doctrees . build/book
 	@echo "Open build/book/index.html"
+
+# With the Python that holds the machine's PyTorch for its GPU, and without .venv: `make gpu PYTHON=python3.12`.
+gpu: ## test and measure on a GPU, in eight minutes: three files gpu_*.json in notebooks/runs
+	PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON) tests/gpu.py
+
+gpu-bundle: $(STAMP) ## pack what `make gpu` needs on a machine without a network, in build/gpu-bundle.tar.gz
+	$(BIN)/python tests/bundle.py
 
 extras: $(EXTRAS) ## install what notebook 14 and the site want beside: Ray, ONNX and its runtimes
 

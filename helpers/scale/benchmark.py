@@ -26,7 +26,8 @@ from helpers import classify, commands, stickfigures, transforms, video, weights
 from helpers.scale import inference, preprocessing
 from helpers.weights import Pretrained
 
-__all__ = ["HEADER", "Line", "Setup", "decode_all", "format_row", "lines", "main", "measure"]
+__all__ = ["HEADER", "Line", "Setup", "compare", "decode_all", "draw_video", "fastest_product", "file_to_label",
+           "format_row", "lines", "machine", "main", "measure", "random_network", "training_step"]  # fmt: skip
 
 SIDES = ("torchvision", "ours")
 HEADER = f"{'':36}{'torchvision':>12}{'ours':>10}{'times as fast':>22}{'of the peak':>20}"
@@ -55,35 +56,41 @@ def lines(device: torch.device) -> Iterator[Line]:
     for dtype in (torch.float32, torch.bfloat16) if both else (torch.float32,):
         for title, make, clips in (
             ("one clip", _predict, 1), ("eight clips at once", _predict, 8), ("training step of 4 clips", _train, 4),
-            ("file to label, 5 clips", _classify, 5),
+            ("file to label, 5 clips", file_to_label, 5),
         ):  # fmt: skip
             yield Line(f"{title}, {_name(dtype)}", partial(make, dtype=dtype, clips=clips), dtype, clips)
     yield Line("decoding 5 clips of a file", _decode, torch.float32)
 
 
-def _network(device):
+def random_network(device: torch.device | str) -> torch.nn.Module:
+    """torchvision's R(2+1)D-18 in eval mode; its weights, and what is drawn on the device after them, are the same each time."""
     torch.manual_seed(0)
     return r2plus1d_18(num_classes=400).to(device).eval()
 
 
 def _predict(setup, side, dtype, clips):
-    network, x = _network(setup.device), torch.randn(clips, *setup.size, device=setup.device)
+    network, x = random_network(setup.device), torch.randn(clips, *setup.size, device=setup.device)
     if side == "ours":
         network = inference.optimize_for_inference(network, dtype, setup.size)
     return torch.inference_mode()(lambda: network(x))
 
 
 def _train(setup, side, dtype, clips):
-    network, reduced = _network(setup.device).train(), side == "ours" and dtype != torch.float32
+    network, x = random_network(setup.device), torch.randn(clips, *setup.size, device=setup.device)
     if side == "ours" and setup.device.type == "cpu":
         inference.conv3d_as_conv2d(network)
     elif side == "ours":
         network.to(memory_format=torch.channels_last_3d)
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
-    x, y = torch.randn(clips, *setup.size, device=setup.device), torch.arange(clips, device=setup.device)
+    return training_step(network, x, dtype if side == "ours" else torch.float32)
+
+
+def training_step(network: torch.nn.Module, x: torch.Tensor, dtype: torch.dtype = torch.float32) -> Callable:
+    """A function without arguments: a step of SGD on clips x (B, C, T, H, W), in float32 or by autocast; it returns the loss."""
+    optimizer = torch.optim.SGD(network.train().parameters(), lr=1e-3)
+    y = torch.arange(len(x), device=x.device)
 
     def step():
-        with torch.autocast(setup.device.type, dtype, enabled=reduced):
+        with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
             loss = F.cross_entropy(network(x).float(), y)
         optimizer.zero_grad()
         loss.backward()
@@ -98,8 +105,9 @@ def _decode(setup, side):
     return lambda: list(read(setup.path))
 
 
-def _classify(setup, side, dtype, clips):
-    network, labels = _network(setup.device), tuple(map(str, range(400)))
+def file_to_label(setup: Setup, side: str, dtype: torch.dtype, clips: int) -> Callable:
+    """A function without arguments: from the video of the set-up to its five best predictions."""
+    network, labels = random_network(setup.device), tuple(map(str, range(400)))
     if side == "ours":
         pretrained = Pretrained("random", network, labels, transforms.preprocess, 16, 15.0, "nothing", "", {})
         classifier = classify.VideoClassifier(pretrained, clips=clips, device=setup.device, dtype=dtype, fast=True)
@@ -125,11 +133,21 @@ def decode_all(path: str, clips: int = 5, frames: int = 16, fps: float = 15.0) -
 
 def measure(line: Line, setup: Setup, rounds: int = 3) -> dict:
     """A row of the table: plain numbers by their names."""
-    products = _products(line.dtype, setup.device)
-    peaks = inference.peak_flops(products, setup.device, repeats=2)
-    product, product_flop = products[max(peaks, key=peaks.get)]  # a machine that is slow for a minute is slow for all
-    functions = {side: line.make(setup, side) for side in SIDES} | dict(peak=product)
-    taken = inference.interleaved(functions, setup.device, rounds)
+    product = fastest_product(line.dtype, setup.device)
+    return compare(line, setup, {side: line.make(setup, side) for side in SIDES}, product, rounds)
+
+
+def fastest_product(dtype: torch.dtype, device: torch.device) -> tuple[Callable, int]:
+    """That of `dense_products` with the most FLOP/s here: a function without arguments, and its FLOP."""
+    products = _products(dtype, device)
+    peaks = inference.peak_flops(products, device, repeats=2)
+    return products[max(peaks, key=peaks.get)]
+
+
+def compare(line: Line, setup: Setup, sides: dict[str, Callable], product: tuple[Callable, int], rounds: int) -> dict:
+    """As of `measure`, for functions that are there already, and with a product that tells what the device can do."""
+    peak, product_flop = product  # a machine that is slow for a minute is slow for all
+    taken = inference.interleaved(sides | dict(peak=peak), setup.device, rounds)
     table = inference.compare_times(taken)
     row = table["ours"] | dict(title=line.title, seconds={side: table[side]["seconds"] for side in SIDES})
     if not line.clips:
@@ -146,7 +164,7 @@ def _products(dtype, device):
 
 def _flop(line, setup):
     """Of the network, counted on the device meta, which computes nothing."""
-    network, x = _network("meta"), torch.zeros(line.clips, *setup.size, device="meta")
+    network, x = random_network("meta"), torch.zeros(line.clips, *setup.size, device="meta")
     with FlopCounterMode(display=False) as counter:
         y = network(x)
         if line.title.startswith("training"):
@@ -168,16 +186,28 @@ def format_row(row: dict) -> str:
     return f"{row['title']:<36}{theirs:>12}{ours:>10}{ratio:>22}{peak:>20}"
 
 
-def _describe(device):
-    """The machine: its versions, its peak FLOP/s and its memory bandwidth, both measured."""
+def machine(device: torch.device) -> dict[str, str]:
+    """The name of the device, and the versions."""
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}"
-    machine = dict(device=classify.device_name(device), system=f"{platform.system()}, {versions}")
+    return dict(device=classify.device_name(device), system=f"{platform.system()}, {versions}")
+
+
+def draw_video(path: str) -> None:
+    """Write the video of the last lines: ten seconds of jumping jacks, 256 x 256 at 30 frames a second."""
+    scene = stickfigures.scene("jumping jacks", seed=0, index=0, frames=300, size=256, seconds=10.0)
+    video.write_video(path, scene.frames, fps=30)
+
+
+def _describe(device):
+    """The machine with its peak FLOP/s and its memory bandwidth, both measured."""
     dtypes = dict.fromkeys(line.dtype for line in lines(device))
     peaks = {
         _name(dtype): round(max(inference.peak_flops(_products(dtype, device), device).values()) / 1e9)
         for dtype in dtypes
     }
-    return machine | dict(gflop_a_second=peaks, copied_gigabytes_a_second=round(inference.bandwidth(device) / 1e9, 1))
+    return machine(device) | dict(
+        gflop_a_second=peaks, copied_gigabytes_a_second=round(inference.bandwidth(device) / 1e9, 1)
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -200,16 +230,15 @@ def main(arguments: list[str] | None = None) -> int:
     rows = []
     with commands.terminal(), tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "drawn.mp4"))
-        scene = stickfigures.scene("jumping jacks", seed=0, index=0, frames=300, size=256, seconds=10.0)
-        video.write_video(path, scene.frames, fps=30)
-        machine = _describe(device)
-        print(*(f"{name}: {value}" for name, value in machine.items()), sep="\n", end=f"\n\n{HEADER}\n", flush=True)
+        draw_video(path)
+        described = _describe(device)
+        print(*(f"{name}: {value}" for name, value in described.items()), sep="\n", end=f"\n\n{HEADER}\n", flush=True)
         for line in lines(device):
             if options.only in line.title:
                 rows.append(measure(line, Setup(device, path), options.rounds))
                 print(format_row(rows[-1]), flush=True)
     if options.out:
-        Path(options.out).write_text(json.dumps(dict(machine=machine, rows=rows), indent=1) + "\n", encoding="utf-8")
+        Path(options.out).write_text(json.dumps(dict(machine=described, rows=rows), indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -34,7 +34,7 @@ ABOVE = {"scale": {"scale"}, "explorers": set(), "lessons": {"lessons", "scale",
 UP = {("classify", "scale")}  # inside functions only: what --fast and --out ask for
 
 LINES = {"flat": 430, "lessons": 250, "assets": 250, "explorers": 80}  #: of a file
-TOGETHER = {"flat": 3435, "scale": 1100}  #: of all files of a kind
+TOGETHER = {"flat": 3435, "scale": 1300}  #: of all files of a kind
 
 
 def modules(root):
@@ -254,7 +254,7 @@ FAULTS = [
     ),
     ("check_sizes", "plots has 431 lines", {"plots": "x = 1\n" * 431}),
     ("check_sizes", "lessons.one has 251 lines", {"lessons/one": "x = 1\n" * 251}),
-    ("check_sizes", "scale files have 1101 lines", {"scale/export": "x = 1\n" * 1100}),
+    ("check_sizes", "scale files have 1301 lines", {"scale/export": "x = 1\n" * 1300}),
     (
         "check_sizes",
         "flat files have 3436",
