@@ -172,8 +172,8 @@ def heat_maps(network: nn.Module, clip: Tensor, label: int) -> dict[str, Tensor]
     for hook in hooks:
         hook.remove()
     gradients = torch.autograd.grad(logits[0, label], list(kept.values()))
-    weights = [gradient.mean((2, 3, 4), keepdim=True) for gradient in gradients]  # (1, C, 1, 1, 1)
-    return {s: (w * kept[s]).sum(1)[0].detach().cpu() for s, w in zip(STAGES, weights)}
+    means = [gradient.mean((2, 3, 4), keepdim=True) for gradient in gradients]  # (1, C, 1, 1, 1)
+    return {s: (w * kept[s]).sum(1)[0].detach().cpu() for s, w in zip(STAGES, means)}
 
 
 def _by_frame(attribution: Tensor) -> list[float]:
