@@ -79,7 +79,7 @@ def reliability_figure(panels: Mapping[str, Sequence[tuple[float, int, float]]])
 
 @plots.style()
 def timeline_figure(frames: ArrayLike, segments: Sequence[classify.Segment], seconds: float) -> Figure:
-    """Frames of a video, and below them a timeline of predictions: the higher the probability, the darker.
+    """Frames of a video, and below them a timeline of its segments: the higher the probability, the darker.
 
     Args:
         frames: uint8 (count, H, W, 3), evenly spaced over the video.
@@ -114,11 +114,9 @@ def timeline_figure(frames: ArrayLike, segments: Sequence[classify.Segment], sec
 def upload_button(function: Callable[[Path], None]) -> ipywidgets.VBox:
     """A button that takes a file from the reader's computer and calls `function` with its path.
 
-    What `function` prints and draws appears below the button. So does a sentence if it fails, and the button goes on.
-    Beside it stands how large a file may be: a larger one never arrives here.
-
-    Returns:
-        The widget; `.button` is the upload button, `.output` the place of the results.
+    What `function` prints and draws appears below the button. If it fails, one sentence says so, and the button still works.
+    A text beside the button gives the largest size of a file: a larger one never arrives here.
+    The widget returned has `.button`, the upload button, and `.output`, the place of the results.
     """
     limit = ipywidgets.Label(
         f"Up to {UPLOAD_LIMIT // 10**6} MB if JupyterLab was started by make lab, else 10 MB. A larger one: copy it beside "
@@ -149,7 +147,7 @@ def upload_button(function: Callable[[Path], None]) -> ipywidgets.VBox:
 
 
 def four_things(path: str | PathLike) -> np.ndarray:
-    """Write a film of twelve seconds to a path: somebody waves, somebody does jumping jacks, a cartwheel, a kick; its frames."""
+    """Write a synthetic video of a wave, jumping jacks, a cartwheel and a kick; its frames, uint8 (180, 256, 342, 3), 15 fps."""
     parts = [("wave", 3), ("jumping jacks", 8), ("cartwheel", 2), ("kick", 9)]
     three_seconds = dict(frames=45, size=(256, 342), seconds=3.0, stage=0.875)
     frames = np.concatenate([scene(action, seed, k, **three_seconds).frames for k, (action, seed) in enumerate(parts)])
@@ -160,7 +158,8 @@ def four_things(path: str | PathLike) -> np.ndarray:
 class TimelineExplorer(anywidget.AnyWidget):
     """A video as a network reads it, and the probabilities of its clips.
 
-    `film` is a `mosaic` of `shape` (T, H, W) at `fps`; `starts`, in frames, and `probs` (labels,) are by clip of `frames`.
+    `film` is a `mosaic` of the frames, of `shape` (T, H, W) at `fps`. For each clip of so many `frames` there are its first
+    frame in `starts` and its probabilities in `probs`, (labels,).
     """
 
     _esm, _css = front("timeline")
@@ -174,11 +173,11 @@ class TimelineExplorer(anywidget.AnyWidget):
 def timeline_explorer(
     path: str | PathLike | None = None, pretrained: Pretrained | None = None, step: int = 8
 ) -> TimelineExplorer:
-    """Classify two minutes of a video, with a progress bar, and play them with the predictions; VideoError if it cannot be read.
+    """A player of the first two minutes of a video, with their predictions. VideoError: the video cannot be read.
 
     Args:
-        path: without one the film of `four_things`.
-        pretrained: weights with labels, without them those of this repository; left on the device of `classify.get_device`.
+        path: a video file; by default the video of `four_things`.
+        pretrained: weights with labels, by default those of this repository; moved to the device of `classify.get_device`.
         step: a clip begins every so many frames.
     """
     if path is None:
@@ -212,7 +211,7 @@ def timeline_explorer(
 
 @exercise
 def check_protocol_starts(solution: Callable) -> None:
-    """Notebook 07: at which frames torchvision's five clips of 16 begin, from the number of frames of a video."""
+    """Notebook 07: the first frames of torchvision's five clips of 16, from the number of frames of a video."""
     hint = "A video of 16 frames has one clip, from frame 0; it is taken five times."
     require(list(solution(16)) == [0] * 5, hint)
     last = list(solution(60))[-1]
