@@ -1,6 +1,6 @@
 """The figures and exercise checks of notebook 13."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,19 +10,82 @@ from torch import nn
 from helpers import plots
 from helpers.blocks import randomize_batchnorm_
 from helpers.lessons.exercises import close, exercise, require
-from helpers.plots import INK, new_figure
+from helpers.plots import INK, SPACE, TIME, new_figure
 
-__all__ = ["check_fold_before", "check_least_seconds", "roofline_figure"]
+__all__ = [
+    "KINDS",
+    "check_fold_before",
+    "check_least_seconds",
+    "kind",
+    "layers_below_roofline",
+    "planes_figure",
+    "roofline_figure",
+    "time_figure",
+]
+
+#: The kinds of layers with weights, batch norms and ReLUs.
+KINDS = ["1×7×7", "1×3×3", "3×1×1", "shortcut", "batch norm", "ReLU"]
+# The legend of a roofline: the kinds of layers that belong to each entry, and the marker.
+_LEGEND = {
+    "spatial convolutions": (("1×3×3", "1×7×7"), dict(color=SPACE)),
+    "temporal convolutions": (("3×1×1",), dict(color=TIME, marker="^")),
+    "batch norms and ReLUs": (("batch norm", "ReLU"), dict(color=INK, mfc="none")),
+}
+
+
+def kind(layer: nn.Module) -> str:
+    """One of `KINDS`, a convolution by its kernel; "other" for any other layer."""
+    if isinstance(layer, nn.Conv3d):
+        t, d, _ = layer.kernel_size
+        return f"{t}×{d}×{d}" if t * d > 1 else "shortcut"
+    return {nn.BatchNorm3d: "batch norm", nn.ReLU: "ReLU"}.get(type(layer), "other")
+
+
+def time_figure(seconds: Mapping[str, float], flop: Mapping[str, int], total: float) -> Figure:
+    """Bars: the fractions of the time and of the FLOP that each kind of layer has; the last bar is the rest of the time.
+
+    Args:
+        seconds, flop: sums over all layers of a kind, the same kinds in both.
+        total: seconds of the whole network.
+    """
+    fractions = [value / total for value in seconds.values()]
+    work = [value / sum(flop.values()) for value in flop.values()]
+    panels = {
+        "fraction of the time": ([*fractions, max(0.0, 1 - sum(fractions))], "{:.1%}".format),
+        "fraction of the FLOP": ([*work, 0.0], "{:.1%}".format),
+    }
+    return plots.bars([*seconds, "sums and the rest"], panels, shared=True)
+
+
+def layers_below_roofline(rows: Sequence[tuple], peak: float, bandwidth: float) -> Figure:
+    """The roofline of a machine, and each batch norm, ReLU, spatial and temporal convolution of a network as a point.
+
+    Args:
+        rows: for each layer its kind, seconds, FLOP and bytes moved.
+        peak, bandwidth: GFLOP/s and GB/s.
+    """
+    kinds = {}
+    for label, (names, look) in _LEGEND.items():
+        layers = [row[1:] for row in rows if row[0] in names]
+        points = [(flop / moved, flop / taken / 1e9) for taken, flop, moved in layers]
+        kinds[label] = (*zip(*points), look)
+    return roofline_figure(kinds, peak, bandwidth)
+
+
+def planes_figure(yuv: Sequence[np.ndarray]) -> Figure:
+    """The planes Y, U and V of a frame, each (H, W) with values of 0 to 255, as gray images side by side."""
+    gray = np.stack([np.stack([plane] * 3, axis=-1) for plane in yuv]).clip(0, 255).astype(np.uint8)
+    return plots.film_strip(gray, list("YUV"), columns=3, color=INK)
 
 
 @plots.style()
 def roofline_figure(kinds: Mapping[str, tuple], peak: float, bandwidth: float) -> Figure:
-    """The performance of layers over their arithmetic intensity, below a machine's roofline.
+    """The FLOP/s of layers over their arithmetic intensity, below a machine's roofline.
 
     Args:
         kinds: for each kind of layer two lists, FLOP per byte and GFLOP/s of its layers, and matplotlib's keywords.
-        peak: the highest performance, in GFLOP/s.
-        bandwidth: of the memory, in GB/s.
+        peak: peak FLOP/s, in GFLOP/s.
+        bandwidth: memory bandwidth, in GB/s.
     """
     figure = new_figure(9.6, 4.2)
     axes = figure.add_subplot()
@@ -70,7 +133,7 @@ def check_fold_before(solution: Callable) -> None:
         after = (*norm.state_dict().values(), *conv.state_dict().values())
         require(all(map(torch.equal, before, after)), "Leave batch norm and convolution as they are: make a new one.")
         shifted = (output - expected).flatten(2).std(-1).max() < 1e-4 and not close(output, expected)
-        hint = "Only the bias is wrong: the bias of the batch norm passes the filters, and the convolution may have a bias."
+        hint = "Only the bias is wrong: the shift of the batch norm goes through the filters; the convolution may have a bias."
         require(not shifted, hint)
         hint = "It does not give conv(norm(x)). The batch norm scales the inputs: which axis of the weights is that?"
         require(close(output, expected), hint)

@@ -1,12 +1,15 @@
 """Notebook 13: its figure and the checks of its exercises."""
 
 import copy
+from collections import Counter
 
 import numpy as np
+import pytest
 from lesson_tests import assert_readable, exercise_tests
 from torch import nn
 
 from helpers.lessons import make_it_fast as lesson
+from helpers.networks import r2plus1d_18
 
 
 def fold_before(norm, conv, through=True, own=True, inputs=True, new=True):
@@ -60,3 +63,35 @@ def test_a_roofline_is_the_lower_of_its_two_limits():
     assert [text.get_text() for text in axes.texts] == ["compute-bound: 400 GFLOP/s", "memory-bound: 25 GB/s"]
     assert [(line.get_marker(), line.get_linestyle()) for line in points] == [("o", "None"), ("s", "None")]
     assert_readable(figure)
+
+
+def test_each_layer_of_the_network_is_of_its_kind():
+    layers = [m for m in r2plus1d_18().modules() if not list(m.children())]
+    counts = Counter(map(lesson.kind, layers))
+    assert {name: counts[name] for name in lesson.KINDS} == dict(zip(lesson.KINDS, (1, 16, 17, 3, 37, 34)))
+    assert sum(counts.values()) - sum(counts[name] for name in lesson.KINDS) == counts["other"] == 2
+
+
+def test_bars_of_time_and_work_are_fractions():
+    figure = lesson.time_figure({"1×3×3": 0.5, "ReLU": 0.1}, {"1×3×3": 99, "ReLU": 1}, total=0.8)
+    time, work = figure.get_axes()
+    assert [bar.get_width() for bar in time.patches] == pytest.approx([0.625, 0.125, 0.25])
+    assert [bar.get_width() for bar in work.patches] == pytest.approx([0.99, 0.01, 0])
+    assert [label.get_text() for label in time.get_yticklabels()] == ["1×3×3", "ReLU", "sums and the rest"]
+    assert_readable(figure)
+
+
+def test_layers_are_points_at_their_intensity_and_speed():
+    layers = [("1×3×3", 0.5, 100e9, 1e9), ("3×1×1", 0.25, 20e9, 1e9), ("batch norm", 0.1, 1e9, 6e9), ("other", 1, 0, 1)]
+    (axes,) = lesson.layers_below_roofline(layers, peak=400, bandwidth=25).get_axes()
+    points = {line.get_label(): (line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[2:]}
+    assert points["spatial convolutions"] == pytest.approx((100, 200))
+    assert points["temporal convolutions"] == pytest.approx((20, 80))
+    assert points["batch norms and ReLUs"] == pytest.approx((1 / 6, 10)) and len(points) == 3
+
+
+def test_planes_are_shown_as_gray_images():
+    figure = lesson.planes_figure([np.full((4, 4), value) for value in (-3.0, 100.6, 300.0)])
+    images = [axes.get_images()[0].get_array() for axes in figure.get_axes()]
+    assert [np.unique(image).tolist() for image in images] == [[0], [100], [255]]
+    assert [text for text in "YUV"] == [axes.get_xlabel() for axes in figure.get_axes()]
