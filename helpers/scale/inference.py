@@ -1,4 +1,4 @@
-"""Networks prepared for inference, the limits of a machine, and 3D convolutions computed as 2D ones. Built in notebook 13."""
+"""Networks prepared for inference, the limits of a machine (notebook 13), and 3D convolutions as 2D ones (notebook 14)."""
 
 import copy
 import statistics
