@@ -40,13 +40,13 @@ def motion_kernel(motion: str, speed: float = 1.0, size: int = 7) -> Tensor:
     """A kernel (size, size, size) that responds most to one motion; it is the same in all rows. Built in notebook 03.
 
     Args:
-        motion: one of `MOTIONS`.
+        motion: one of `MOTIONS`; "drift" is a drifting grating, stripes that move.
         speed: pixels per frame to the right. For flicker: eighths of a cycle per frame. A still edge ignores it.
         size: odd.
     """
     steps = torch.arange(size) - size // 2.0
     t, _, x = torch.meshgrid(steps, steps, steps, indexing="ij")
-    wave = 2 * torch.pi / 8  # one turn in eight pixels
+    wave = 2 * torch.pi / 8  # a wavelength of eight pixels
     return {
         "still edge": torch.sign(x),
         "moving edge": torch.sign(x - speed * t),
@@ -144,7 +144,7 @@ def factorization_figure(kernel: ArrayLike, spatial: ArrayLike, temporal: ArrayL
     axes = left.add_subplot()
     used = sum(values[: len(spatial)] > 1e-5 * values[0])
     rows = (
-        (kernel, "the kernel, frame by frame", INK, np.abs(kernel).max()),
+        (kernel, "the kernel, frame by frame: black is negative, gray 0, white positive", INK, np.abs(kernel).max()),
         (approximation, "its best approximation", INK, np.abs(kernel).max()),
         (spatial[:used], "spatial filters of the intermediate channels", SPACE, None),
     )
@@ -154,7 +154,7 @@ def factorization_figure(kernel: ArrayLike, spatial: ArrayLike, temporal: ArrayL
         for k, picture in enumerate(pictures):
             _draw_signed(axes, picture, left=k * (width + 1), low=low, limit=limit)
     low = 3 * (height + 4)
-    axes.text(0, low - 0.6, "their temporal filters", color=TIME, fontsize=11)
+    axes.text(0, low - 0.6, "their temporal filters: time to the right, the gray line is 0", color=TIME, fontsize=11)
     for k, weights in enumerate(temporal.T[:used]):
         x = k * (width + 1) + (np.arange(frames) + 0.5) * width / frames
         y = low + height / 2 * (1 - weights / np.abs(temporal).max())

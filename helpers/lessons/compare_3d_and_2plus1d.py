@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import traitlets
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from numpy.typing import ArrayLike
@@ -21,6 +22,7 @@ from helpers.stickfigures import scene
 
 __all__ = [
     "KernelExplorer",
+    "channels_figure",
     "check_conv3d_macs",
     "check_factorize",
     "check_same_padding",
@@ -35,7 +37,12 @@ Shape = tuple[int, int, int]  # (T, H, W)
 
 
 def draw_kernel_in_clip(
-    axes: Axes3D, kernel: Shape, stride: Shape = (1, 1, 1), place: float = 0.5, cells: Shape = (8, 8, 8)
+    axes: Axes3D,
+    kernel: Shape,
+    stride: Shape = (1, 1, 1),
+    place: float = 0.5,
+    cells: Shape = (8, 8, 8),
+    margin: int = 3,
 ) -> Shape:
     """Draw a kernel at one of its positions inside a clip, in space and time.
 
@@ -46,6 +53,7 @@ def draw_kernel_in_clip(
         kernel, stride: of the convolution. The clip is padded by half of the kernel.
         place: 0 for the first output position, 1 for the last, in the order in which the kernel moves.
         cells: the size of the clip.
+        margin: room around the clip for its padding, in cells; with the same margin, clips are drawn in the same size.
 
     Returns:
         The index (T, H, W) of this output position.
@@ -60,7 +68,6 @@ def draw_kernel_in_clip(
     faces = [face for axis in range(3) for face in _faces(low, kernel, axis)]
     colors = [SPACE, SPACE, TIME, TIME, TIME, TIME]
     axes.add_collection3d(Poly3DCollection(faces, facecolors=colors, edgecolors="white", lw=0.8, alpha=0.8))
-    margin = max(k // 2 for k in kernel)
     limits = [(-margin, n + margin) for n in cells]
     axes.set(xlim=limits[0], ylim=limits[2], zlim=limits[1][::-1])
     axes.set_box_aspect([high - low for low, high in (limits[0], limits[2], limits[1])], zoom=1.15)
@@ -99,13 +106,13 @@ def kernels_figure(kind: str, t: int, d: int, stride: int, place: float) -> Figu
         kind: "2D", "3D" or "(2+1)D".
         t, d, stride: of the convolution; `place` as in `draw_kernel_in_clip`.
     """
-    spatial = "space", (1, d, d), (1, stride, stride)  # title, extent, stride
+    spatial = "space", (1, d, d), (1, stride, stride)  # title, kernel, stride
     temporal = "time", (t, 1, 1), (stride, 1, 1)
     panels = {"2D": [spatial], "3D": [("3D", (t, d, d), (stride,) * 3)], "(2+1)D": [spatial, temporal]}[kind]
     figure = new_figure(3.6 * len(panels), 3.4)
     for number, (title, kernel, steps) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number, projection="3d")
-        draw_kernel_in_clip(axes, kernel, steps, place)
+        draw_kernel_in_clip(axes, kernel, steps, place, margin=max(t, d) // 2)
         axes.set_title(f"{title}: {shape_text(kernel)}", loc="left")  # 3D axes ignore the style
     return figure
 
@@ -122,10 +129,34 @@ def draw_kernels(kind: str = "(2+1)D", t: int = 3, d: int = 3, stride: int = 1, 
     plots.show(kernels_figure(kind, t, d, stride, place), alts[kind])
 
 
+@plots.style()
+def channels_figure(inplanes: int, midplanes: int, planes: int) -> Figure:
+    """The channels of a (2+1)D convolution as bars: at its input, between its two convolutions, and at its output.
+
+    The bars have the same scale. Arrows in the colors of space and time are the convolutions.
+    """
+    figure = new_figure(9.6, 2.6)
+    axes = figure.add_subplot()
+    counts = inplanes, midplanes, planes
+    names = f"{inplanes} channels", f"{midplanes} intermediate channels", f"{planes} channels"
+    largest = max(counts)
+    for x, count, name in zip((0, 4, 8), counts, names):
+        height = count / largest
+        axes.add_patch(Rectangle((x - 0.2, -height / 2), 0.4, height, color=PALE, lw=0))
+        axes.text(x, -0.62, name, ha="center", va="top")
+    for x, color, name in ((0, SPACE, "space: 1 x 3 x 3"), (4, TIME, "time: 3 x 1 x 1")):
+        axes.annotate("", (x + 3.7, 0), (x + 0.3, 0), arrowprops=dict(arrowstyle="-|>", color=color, lw=2))
+        axes.text(x + 2, 0.08, name, color=color, ha="center", va="bottom")
+    axes.text(4, 0.56, "batch norm, ReLU", ha="center", va="bottom")
+    axes.set(xlim=(-1.2, 9.2), ylim=(-0.9, 0.8), xticks=[], yticks=[])
+    axes.set_axis_off()
+    return figure
+
+
 def outputs_figure(
     frames: ArrayLike, outputs: Mapping[str, ArrayLike], shown: Sequence[int] = range(1, 15, 2)
 ) -> Figure:
-    """Some frames of a clip, and below them what filters compute there: zero is grey, positive values are brighter.
+    """Some frames of a clip, and below them what filters compute there: zero is gray, positive values are brighter.
 
     Args:
         frames: uint8 (T, H, W, 3).
@@ -135,8 +166,8 @@ def outputs_figure(
     columns, rows = list(shown), [np.asarray(frames)[list(shown)]]
     for output in outputs.values():
         values = np.asarray(output)[columns]
-        grey = 127.5 + 127.5 * values / (np.abs(values).max() or 1)
-        rows.append(np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=-1))
+        gray = 127.5 + 127.5 * values / (np.abs(values).max() or 1)
+        rows.append(np.repeat(gray.round().astype(np.uint8)[..., None], 3, axis=-1))
     labels = [""] * len(columns) * len(outputs) + [f"frame {k}" for k in columns]
     return plots.film_strip(np.concatenate(rows), labels, len(columns), rows=["clip", *outputs])
 
@@ -158,7 +189,7 @@ class KernelExplorer(anywidget.AnyWidget):
     own = traitlets.Dict(dict(t=1, d=1, numbers=[1.0])).tag(sync=True)
     place = traitlets.Int(5838).tag(sync=True)  # the output position, counted in the order in which the kernel moves
     yaw, pitch = traitlets.Float(0.5).tag(sync=True), traitlets.Float(0.4).tag(sync=True)
-    clip = traitlets.Bytes().tag(sync=True)  # 16 grey frames of 56 x 56
+    clip = traitlets.Bytes().tag(sync=True)  # 16 gray frames of 56 x 56
 
 
 def kernel_explorer() -> KernelExplorer:
@@ -169,7 +200,7 @@ def kernel_explorer() -> KernelExplorer:
 
 @exercise
 def check_same_padding(solution: Callable) -> None:
-    """Notebook 02: the padding with which a kernel of odd extent keeps the size at stride 1."""
+    """Notebook 02: the padding with which a kernel of odd size keeps the size of the output at stride 1."""
     for kernel in (1, 3, 5, 7):
         padding = solution(kernel)
         require(isinstance(padding, int), "A padding is an integer: divide with // in place of /.")
@@ -199,5 +230,5 @@ def check_factorize(solution: Callable) -> None:
         shapes = tuple(time.shape) == (t,) and tuple(space.shape) == (d, d)
         require(shapes, f"The shapes are ({t},) and ({d}, {d}).")
         product = time[:, None, None] * space
-        hint = "Their product is not the kernel. torch.linalg.svd can find the two filters."
+        hint = "Their product is not the kernel. Each frame of the kernel is the spatial filter times one number."
         require(torch.allclose(product, kernel, atol=1e-5), hint)

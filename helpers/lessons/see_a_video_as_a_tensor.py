@@ -25,7 +25,7 @@ __all__ = [
     "histograms_figure",
     "sampling_figure",
     "slice_explorer",
-    "slices_figure",
+    "slice_figure",
     "x_t_slices_figure",
 ]
 
@@ -64,28 +64,29 @@ def _draw_cut(axes: Axes, picture: np.ndarray, x: str, y: str, title: str) -> No
 
 
 @plots.style()
-def slices_figure(frames: ArrayLike, time: int, row: int, column: int) -> Figure:
-    """One frame of a video, and what one of its rows and one of its columns show over time.
+def slice_figure(frames: ArrayLike, time: int, row: int | None = None, column: int | None = None) -> Figure:
+    """One frame of a video, and beside it what one of its rows or one of its columns shows over time.
 
-    The y-t slice (the column, with time to the right) is to the right of the frame. The x-t slice (the row, with time
-    downwards) is below it.
+    In an x-t slice (of a row) time runs down. In a y-t slice (of a column) it runs to the right, so that the rows of the
+    slice are level with those of the frame.
 
     Args:
         frames: uint8 (T, H, W, 3).
-        time, row, column: indices into its first three axes.
+        time: an index into the first axis.
+        row, column: an index into the second or the third axis. Give one of them.
     """
     frames = np.asarray(frames)
-    figure = new_figure(8.4, 7.2)
-    grid = dict(width_ratios=(1, 1), height_ratios=(1, 0.72))
-    ((frame, y_t), (x_t, empty)) = figure.subplots(2, 2, gridspec_kw=grid)
-    empty.set_axis_off()
-    _draw_cut(frame, frames[time], "x", "y", f"frame {time}, row {row}, column {column}")
-    _draw_cut(y_t, frames[:, :, column].swapaxes(0, 1), "t", "y", f"y-t slice: column {column}")
-    _draw_cut(x_t, frames[:, row], "x", "t", f"x-t slice: row {row}")
-    frame.axhline(row, color=SPACE, lw=1.6)
-    frame.axvline(column, color=SPACE, lw=1.6, ls="--")
-    y_t.axvline(time, color=TIME, lw=1.6)
-    x_t.axhline(time, color=TIME, lw=1.6)
+    figure = new_figure(8.4, 3.9)
+    frame, cut = figure.subplots(1, 2)
+    _draw_cut(frame, frames[time], "x", "y", f"frame {time}")
+    if column is None:
+        _draw_cut(cut, frames[:, row], "x", "t", f"x-t slice: row {row}")
+        frame.axhline(row, color=SPACE, lw=1.6)
+        cut.axhline(time, color=TIME, lw=1.6)
+    else:
+        _draw_cut(cut, frames[:, :, column].swapaxes(0, 1), "t", "y", f"y-t slice: column {column}")
+        frame.axvline(column, color=SPACE, lw=1.6)
+        cut.axvline(time, color=TIME, lw=1.6)
     return figure
 
 
@@ -118,7 +119,7 @@ def histograms_figure(frames: torch.Tensor, clip: torch.Tensor) -> Figure:
         before.hist(frames[..., channel].flatten().numpy(), range=(0, 255), **look)
         after.hist(clip[channel].flatten().numpy(), range=(-2.6, 2.6), **look)
     before.set(title="bytes", yticks=[], xlabel="value of a channel", ylabel="pixels")
-    after.set(title="normalised", yticks=[], xlabel="value of a channel", ylabel="pixels")
+    after.set(title="normalized", yticks=[], xlabel="value of a channel", ylabel="pixels")
     before.legend(frameon=False, fontsize=9, loc="upper left")
     return figure
 
@@ -164,7 +165,7 @@ def check_frame_at(solution: Callable) -> None:
 
 @exercise
 def check_clip_seconds(solution: Callable) -> None:
-    """Notebook 01: the seconds between the first and the last frame of a clip, from its frames and its frame rate."""
+    """Notebook 01: the seconds from the first to the last frame of a clip, from their number and the frame rate."""
     hint = "Two frames at 1 fps are one second apart: count the gaps, not the frames."
     require(solution(2, 1) == 1, hint)
     for frames, fps in [(16, 15), (1, 30), (32, 30), (8, 7.5)]:

@@ -100,10 +100,29 @@ def test_the_ranks_of_an_edge_are_not_monotone_in_its_speed():
     assert {rank(motion_kernel("moving edge", speed / 10, size=3)) for speed in range(1, 80)} == {2}
 
 
-@pytest.mark.parametrize("size, expected", [(3, 3), (7, 7)])
+@pytest.mark.parametrize("size, expected", [(3, [1, 2, 3, 2, 2, 2]), (7, [1, 4, 7, 4, 3, 2])])
 def test_an_edge_that_is_white_on_its_pixel_has_full_rank(size, expected):
-    edge = motion_kernel("moving edge", 1, size)
-    assert rank(torch.where(edge == 0, 1.0, edge)) == expected
+    edges = [motion_kernel("moving edge", speed, size) for speed in (0, 0.5, 1, 2, 3, 4)]
+    assert [rank(torch.where(edge == 0, 1.0, edge)) for edge in edges] == expected
+
+
+def test_the_answers_at_the_explorer():
+    speeds = np.arange(0, 6.25, 0.25)  # those of its slider
+    ranks = {motion: [rank(motion_kernel(motion, speed)) for speed in speeds] for motion in MOTIONS}
+    assert [speed for speed, r in zip(speeds, ranks["moving bar"]) if r == 7] == [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75]
+    assert [speed for speed, r in zip(speeds, ranks["moving edge"]) if r == 6] == [0.75, 1, 1.25, 1.5]
+    assert max(max(others) for motion, others in ranks.items() if not motion.startswith("moving")) == 2
+    for motion, expected in (("moving edge", 0.29), ("moving bar", 0.63)):
+        values = [svd_factorize(motion_kernel(motion, speed), 2)[2] for speed in (1, 6)]
+        errors = [singular[2:].norm() / singular.norm() for singular in values]
+        assert abs(errors[0] - expected) < 0.005 and errors[1] < 0.001
+
+
+def test_with_time_first_m_is_another():
+    """From 64 to 128 channels: t * N_in * M + d * d * M * N_out is as much as 3D has, rounded down."""
+    m = 27 * 64 * 128 // (3 * 64 + 9 * 128)
+    assert m == 164 and blocks.midplanes(64, 128) == 230
+    assert 3 * 64 * m + 9 * m * 128 <= 27 * 64 * 128 < 3 * 64 * (m + 1) + 9 * (m + 1) * 128
 
 
 def test_stillness_and_flicker_need_one_channel_and_a_drift_two():

@@ -17,6 +17,11 @@ def factorize(kernel):
     return u[:, 0] * s[0], v[0].view(kernel.shape[1:])
 
 
+def first_frame(kernel):
+    """As in the solution, but with the first frame, which is not zero in the check's kernels."""
+    return (kernel * kernel[0]).sum((1, 2)) / kernel[0].square().sum(), kernel[0]
+
+
 test_right, test_wrong = exercise_tests(
     lesson,
     right={
@@ -93,6 +98,25 @@ def test_what_is_drawn_is_true(kind, t, d, stride, inplanes, planes, place, monk
 def test_the_answers_at_the_explorer_follow_from_the_formula():
     assert midplanes(3, 64, t=3, d=7) == middle(3, 7, 3, 64) == 83
     assert midplanes(16, 512) == middle(3, 3, 16, 512) == 131
+
+
+def test_a_product_is_split_with_and_without_an_svd():
+    kernel = torch.randn(5)[:, None, None] * torch.randn(7, 7)
+    for time, space in (factorize(kernel), first_frame(kernel)):
+        assert torch.allclose(time[:, None, None] * space, kernel, atol=1e-5)
+    assert lesson.check_factorize(first_frame)
+
+
+def test_bars_are_as_high_as_there_are_channels():
+    figure = lesson.channels_figure(64, 144, 128)
+    (axes,) = figure.get_axes()
+    heights = [patch.get_height() for patch in axes.patches[:3]]
+    assert np.allclose(heights, np.array([64, 144, 128]) / 144)
+    texts = [text.get_text() for text in axes.texts if text.get_text()]
+    assert texts[:3] == ["64 channels", "144 intermediate channels", "128 channels"]
+    assert texts[3:] == ["space: 1 x 3 x 3", "time: 3 x 1 x 1", "batch norm, ReLU"]
+    assert [axes.texts[k].get_color() for k in (4, 6)] == [plots.SPACE, plots.TIME]
+    assert_readable(figure)
 
 
 def test_outputs_stand_below_the_frames_that_they_belong_to():

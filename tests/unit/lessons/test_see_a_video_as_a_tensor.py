@@ -12,7 +12,7 @@ test_right, test_wrong = exercise_tests(
     lesson,
     right={
         "check_frame_at": lambda times, moment: bisect.bisect_right(times, moment) - 1,
-        "check_clip_seconds": lambda frames, fps: (frames - 1) / fps,
+        "check_clip_seconds": lambda count, fps: (count - 1) / fps,
         "check_y_t_slice": lambda clip, column: clip[..., column].permute(2, 1, 0),
     },
     wrong={
@@ -26,8 +26,8 @@ test_right, test_wrong = exercise_tests(
             (lambda times, moment: round(moment / (times[1] - times[0]) - 0.49), "."),
         ],
         "check_clip_seconds": [
-            (lambda frames, fps: frames / fps, "count the gaps"),
-            (lambda frames, fps: frames - 1, "16 frames at 15"),
+            (lambda count, fps: count / fps, "count the gaps"),
+            (lambda count, fps: count - 1, "16 frames at 15"),
         ],
         "check_y_t_slice": [
             (lambda clip, column: clip[..., column], r"not \(H, T, C\)"),
@@ -48,16 +48,32 @@ def test_the_sampled_moments_are_marked_over_the_frames_of_the_file():
     assert_readable(lesson.sampling_figure(np.arange(70) / 30, [np.arange(16) / 15] * 4, ["16 frames at 15 fps"] * 4))
 
 
-def test_slices_cut_the_frames_along_time():
+def marks(figure):
+    """The lines on each axes, as points."""
+    return [[line.get_xydata().tolist() for line in axes.lines] for axes in figure.get_axes()]
+
+
+def test_a_row_is_cut_out_of_all_frames():
     frames = noise(12, height=20, width=30)
-    figure = lesson.slices_figure(frames, time=5, row=7, column=11)
-    frame, y_t, x_t = pictures(figure)
-    assert np.array_equal(frame, frames[5])
-    assert y_t.shape == (20, 12, 3) and x_t.shape == (12, 30, 3)
-    for t, y, x in [(0, 0, 0), (11, 19, 29), (3, 8, 17)]:
-        assert np.array_equal(y_t[y, t], frames[t, y, 11]) and np.array_equal(x_t[t, x], frames[t, 7, x])
-    marks = [[line.get_xydata().tolist() for line in axes.lines] for axes in figure.get_axes() if axes.images]
-    assert marks[0][0][0][1] == 7 and marks[0][1][0][0] == 11 and marks[1][0][0][0] == 5 and marks[2][0][0][1] == 5
+    figure = lesson.slice_figure(frames, time=5, row=7)
+    frame, x_t = pictures(figure)
+    assert np.array_equal(frame, frames[5]) and x_t.shape == (12, 30, 3)
+    for t, x in [(0, 0), (11, 29), (3, 17)]:
+        assert np.array_equal(x_t[t, x], frames[t, 7, x])
+    ((across,), (now,)) = marks(figure)
+    assert across[0][1] == across[1][1] == 7 and now[0][1] == now[1][1] == 5
+    assert_readable(figure)
+
+
+def test_a_column_is_cut_out_of_all_frames():
+    frames = noise(12, height=20, width=30)
+    figure = lesson.slice_figure(frames, time=5, column=11)
+    frame, y_t = pictures(figure)
+    assert np.array_equal(frame, frames[5]) and y_t.shape == (20, 12, 3)
+    for t, y in [(0, 0), (11, 19), (3, 8)]:
+        assert np.array_equal(y_t[y, t], frames[t, y, 11])
+    ((down,), (now,)) = marks(figure)
+    assert down[0][0] == down[1][0] == 11 and now[0][0] == now[1][0] == 5
     assert_readable(figure)
 
 
