@@ -1,17 +1,61 @@
-"""The figure and the exercise checks of notebook 10."""
+"""The figures, the long trainings and the exercise checks of notebook 10."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from sklearn.metrics import confusion_matrix
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers import plots
 from helpers.lessons.exercises import exercise, require
-from helpers.plots import INK, SPACE, TIME, draw_arrow, draw_kind, new_figure
+from helpers.lessons.stored_runs import checkpoint_path
+from helpers.networks import count_parameters
+from helpers.plots import ANSWER, INK, SPACE, TIME, draw_arrow, draw_frame, draw_kind, new_figure
+from helpers.stickfigures import Scene
+from helpers.training import predict, train
 
-__all__ = ["check_frames_seen", "check_settled", "relatives_figure"]
+__all__ = (
+    "NAMES Trainings check_flow_channels check_frames_seen check_settled deviation_when_still flow_figure relatives_figure"
+).split()
+
+NAMES = dict(
+    single="single frame", late="late fusion", early="early fusion", slow="slow fusion", spatial="spatial stream",
+    temporal="temporal stream", average="two streams, mean", svm="two streams, SVM", maxpool="CNN + max-pooling",
+    lstm="CNN + LSTM", fr2d="f-R2D", i3d="f-R2D, inflated", r3d="R3D", r2plus1d="R(2+1)D",
+)  # fmt: skip
+
+
+@plots.style()
+def flow_figure(shots: Mapping[str, tuple[Scene, int]], flow: Callable[[np.ndarray], Tensor], every: int = 7) -> Figure:
+    """Gray frames side by side, with thin arrows for flow of over half a pixel and thick ones for the joints' true steps.
+
+    Args:
+        shots: for each title a scene, and the number of the frame whose motion is drawn.
+        flow: a function of frames (T, H, W, 3) that returns (2, T - 1, H, W), in pixels to the right and down.
+        every: how many pixels lie between two arrows of the flow.
+    """
+    figure = new_figure(9.6, 3.9)
+    look = dict(angles="xy", scale_units="xy", scale=0.6)
+    for number, (title, (shot, t)) in enumerate(shots.items(), start=1):
+        axes = figure.add_subplot(1, len(shots), number, title=title)
+        gray = shot.frames[t] @ [0.299, 0.587, 0.114]
+        draw_frame(axes, np.repeat(128 + gray[..., None] / 2, 3, axis=-1).astype(np.uint8))
+        field = flow(shot.frames)[:, t].numpy()
+        y, x = np.mgrid[3 : field.shape[1] : every, 3 : field.shape[2] : every]
+        moves = np.hypot(*field[:, y, x]) > 0.5
+        y, x = y[moves], x[moves]
+        axes.quiver(x, y, *field[:, y, x], label="flow", color=INK, width=0.004, **look)
+        start, step = shot.joints[t] - 0.5, shot.joints[t + 1] - shot.joints[t]
+        axes.quiver(*start.T, *step.T, label="true step of a joint", color=ANSWER, width=0.011, **look)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, frameon=False, fontsize=10)
+    return figure
 
 
 @plots.style()
@@ -45,11 +89,9 @@ def relatives_figure(channels: int, middle: int) -> Figure:
         axes.plot(x, y, marker="o", ms=11, mfc="white", mec=INK)
         axes.plot(x, y, marker="+", ms=6, color=INK)
 
-    names = ("3D", "S3D and P3D-A", "P3D-B", "P3D-C", "(2+1)D")
-    places = (0.6, 2.5, 4.5, 6.4, 8.5)
-    for x, name in zip(places, names):
+    first, a, b, c, last = places = (0.6, 2.5, 4.5, 6.4, 8.5)
+    for x, name in zip(places, ("3D", "S3D and P3D-A", "P3D-B", "P3D-C", "(2+1)D")):
         axes.text(x, 2.38, name, ha="center", va="center", fontsize=11, weight="bold")
-    first, a, b, c, last = places
     draw_kind(axes, first - 0.3, 1.09, 0.6, 0.32, "3D")
     draw_arrow(axes, (first, 2.2), (first, 1.41))
     draw_arrow(axes, (first, 1.09), (first, 0.1))
@@ -65,6 +107,108 @@ def relatives_figure(channels: int, middle: int) -> Figure:
     axes.set(xlim=(0, 9.4), ylim=(0, 2.5), aspect="equal", xticks=[], yticks=[])
     axes.set_axis_off()
     return figure
+
+
+@torch.inference_mode()
+def deviation_when_still(image: nn.Module, network: nn.Module, x: Tensor, frames: int = 10) -> float:
+    """The largest difference between the logits of `network` for still clips and of `image` for their frame x (B, 3, 1, H, W).
+
+    It is a fraction of the largest logit. Both networks are in eval mode afterwards.
+    """
+    expected = image.eval()(x)
+    difference = network.eval()(x.expand(-1, -1, frames, -1, -1)) - expected
+    return (difference.abs().max() / expected.abs().max()).item()
+
+
+def _table(logits, labels):
+    return confusion_matrix(labels, logits.argmax(1)).tolist()
+
+
+@dataclass
+class Trainings:
+    """The long trainings of notebook 10, each a function of its settings for `stored_runs.load_or_run`.
+
+    Args:
+        build: a name and a seed to a network.
+        make_clips: (count, seed, name, paired) to a list of clips and labels, as the network of this name reads them.
+        augment: a name to the augmentation of its clips.
+        inflated: f-R2D, and "replicate" or "zeros" for the ends of the clip, to a 3D network.
+    """
+
+    build: Callable[[str, int], nn.Module]
+    make_clips: Callable[..., list]
+    augment: Callable[[str], Callable]
+    inflated: Callable[[nn.Module, str], nn.Module]
+
+    def train(self, name, seed, clips, epochs, lr, network=None, tag="") -> tuple[nn.Module, dict[str, Any]]:
+        """One network, and its number of parameters, history and confusion matrix on 500 test clips."""
+        network = network or self.build(name, seed)
+        options = dict(augment=self.augment(name), checkpoint=checkpoint_path(f"ancestors_{name}{tag}_{seed}"))
+        train_set, test_set = self.make_clips(clips, 1000 + seed, name), self._test_set(seed, name)
+        history = train(network, train_set, test_set, epochs, lr=lr, seed=seed, **options)
+        history = [{key: round(value, 4) for key, value in line.items()} for line in history]
+        table = _table(*predict(network, test_set))
+        return network, dict(parameters=count_parameters(network), history=history, table=table)
+
+    def alone(self, name, **settings) -> dict[str, Any]:
+        """What is stored of a network that is trained by itself."""
+        return self.train(name, **settings)[1]
+
+    def two_streams(self, seed, clips, epochs, lr) -> dict[str, Any]:
+        """Both streams, the mean of their probabilities, and an SVM on both, fitted on 500 clips that neither has read."""
+        probs, labels = {}, {}
+        for name in ("spatial", "temporal"):
+            network, _ = self.train(name, seed, clips, epochs, lr)
+            parts = dict(fit=self.make_clips(500, 4000 + seed, name), test=self._test_set(seed, name))
+            for part, some in parts.items():
+                logits, labels[part] = predict(network, some)
+                probs[name, part] = logits.softmax(1)
+        fit, test = (np.hstack([F.normalize(probs[n, part]) for n in ("spatial", "temporal")]) for part in parts)
+        svm = LinearSVC().fit(fit, labels["fit"])
+        scores = dict(spatial=probs["spatial", "test"], temporal=probs["temporal", "test"])
+        scores["average"] = (scores["spatial"] + scores["temporal"]) / 2
+        scores["svm"] = torch.from_numpy(svm.decision_function(test))
+        return dict(tables={name: _table(score, labels["test"]) for name, score in scores.items()})
+
+    def lstm(self, seed, clips, epochs, lr, lstm_epochs, lstm_lr) -> dict[str, Any]:
+        """The CNN with max-pooling, then the LSTM on it, frozen; and what the LSTM predicts after each frame."""
+        network = self.build("lstm", seed)
+        pooling, _ = self.train("maxpool", seed, clips, epochs, lr)
+        network.cnn.load_state_dict(pooling.cnn.state_dict())
+        network.cnn.requires_grad_(False)
+        network, run = self.train("lstm", seed, clips, lstm_epochs, lstm_lr, network)
+        run["parameters"] = count_parameters(network.requires_grad_())
+        x, labels = zip(*self._test_set(seed, "lstm"))
+        labels = torch.tensor(labels)
+        with torch.inference_mode():
+            logits = torch.cat([network.eval().at_each_frame(few) for few in torch.stack(x).split(50)])
+        truth = logits.softmax(2)[torch.arange(len(labels)), :, labels].mean(0)
+        right = (logits.argmax(2) == labels[:, None]).float().mean(0)
+        return run | {key: [round(v, 4) for v in t.tolist()] for key, t in dict(truth=truth, right=right).items()}
+
+    def i3d(self, seed, clips, epochs, lr, tuned_epochs) -> dict[str, Any]:
+        """f-R2D, the network inflated from it with both kinds of ends, and the one with repeated ends after training."""
+        image, _ = self.train("fr2d", seed, clips, epochs, lr)
+        test_set, before, off = self._test_set(seed, "fr2d"), {}, {}
+        still = torch.stack([x[:, :1] for x, _ in test_set[:50]])
+        for ends in ("replicate", "zeros"):
+            network = self.inflated(image, ends)
+            before[ends] = _table(*predict(network, test_set))
+            off[ends] = deviation_when_still(image, network, still)
+        _, run = self.train("i3d", seed, clips, tuned_epochs, lr, self.inflated(image, "replicate"))
+        return run | dict(before=before, off=off)
+
+    def _test_set(self, seed, name):
+        return self.make_clips(500, 2000 + seed, name, True)
+
+
+@exercise
+def check_flow_channels(solution: Callable) -> None:
+    """Notebook 10: how many channels the temporal stream reads, from the number of frames of the clip."""
+    require(solution(2) == 2, "Two frames have one flow field between them, with two numbers for each pixel.")
+    require(solution(10) == 18, "Ten frames have nine flow fields between them, each of two channels.")
+    require(solution(1) == 0, "A single frame has no flow.")
+    require(solution(65) == 128, f"65 frames have 64 flow fields between them, so 128 channels, not {solution(65)}.")
 
 
 @exercise
