@@ -6,7 +6,7 @@ import anywidget
 import numpy as np
 import torch
 import traitlets
-from matplotlib import patheffects
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
@@ -18,7 +18,7 @@ from helpers.blocks import receptive_field
 from helpers.explorers import front, mosaic
 from helpers.lessons import shape_text
 from helpers.lessons.exercises import close, exercise, require, same_layers
-from helpers.plots import SPACE, TIME, draw_network, new_figure
+from helpers.plots import PALE, SPACE, TIME, draw_network, new_figure
 from helpers.transforms import denormalize
 from helpers.weights import Pretrained
 
@@ -28,53 +28,61 @@ __all__ = ["NetworkExplorer", "check_last_map", "check_r2plus1d_18", "draw_stage
 
 @plots.style()
 def receptive_fields_figure(frames: ArrayLike, fields: Mapping[str, tuple[int, int, int]]) -> Figure:
-    """The receptive field of one output position of each stage, around the middle of a clip; space left, time right.
+    """The receptive field of one output position of each stage: squares around the middle of a frame, bars of frames.
 
-    Args:
-        frames: uint8 (T, H, W, 3).
-        fields: for each stage (T, H, W), in frames and pixels.
+    The `frames` are uint8 (T, H, W, 3), and `fields` has for each stage (T, H, W) in frames and pixels.
     """
     frames = np.asarray(frames)
     count, height, width = frames.shape[:3]
-    slices = frames[count // 2], frames[:, height // 2]
-    figure = new_figure(9.6, 4.8)
-    for number, (picture, down, color) in enumerate(zip(slices, (1, 0), (SPACE, TIME)), start=1):
-        axes = figure.add_subplot(1, 2, number)
-        half, small = picture.shape[0] / 2, 0
-        axes.imshow(picture, extent=(-width / 2, width / 2, half, -half), aspect="auto", interpolation="nearest")
-        largest = [max(field[axis] for field in fields.values()) for axis in (down, 2)]
-        for name, field in fields.items():
-            high, wide = field[down], field[2]
-            axes.add_patch(Rectangle((-wide / 2, -high / 2), wide, high, fill=False, color=color, lw=1.8))
-            if wide < 0.15 * largest[1]:  # too small for its name
-                small += 1
-                white = [patheffects.withStroke(linewidth=3, foreground="white")]  # below the line
-                line = dict(arrowstyle="-", color=color, lw=0.8, shrinkA=0, shrinkB=0, path_effects=white)
-                where = dict(xytext=(0.06, 0.3 - 0.1 * small), textcoords="axes fraction", va="center", arrowprops=line)
-                axes.annotate(name, (-wide / 2, high / 2), fontsize=9, color=color, **where)
-                continue
+    figure, look = new_figure(9.6, 4.4), dict(fontsize=9, color=SPACE, ha="center")
+    space = figure.add_subplot(1, 2, 1, title="in space: around the middle of a frame")
+    space.imshow(frames[count // 2], extent=(-width / 2, width / 2, height / 2, -height / 2), interpolation="nearest")
+    largest = max(max(field[1:]) for field in fields.values())
+    sides = [-1, 1]  # where the names of small squares stand: left, then right
+    for name, (_, high, wide) in fields.items():
+        space.add_patch(Rectangle((-wide / 2, -high / 2), wide, high, fill=False, color=SPACE, lw=1.8))
+        if wide < 0.15 * largest:
+            x, line = sides.pop(0), dict(arrowstyle="-", color=SPACE, lw=1.2, shrinkA=0, shrinkB=0)
+            space.annotate(
+                name, (x * wide / 2, high / 2), (x * 0.42 * largest, 0.35 * largest), arrowprops=line, **look
+            )
+        else:
             back = dict(fc="white", ec="none", pad=0.6, alpha=0.75)
-            where = dict(xytext=(0, 1), textcoords="offset points", va="bottom", ha="center", bbox=back)
-            axes.annotate(name, (0, -high / 2), fontsize=9, color=color, **where)
-        axes.text(0.93, 0.08, "nothing but padding", transform=axes.transAxes, ha="right", fontsize=9)
-        limit = 0.54 * largest[0], 0.54 * largest[1]
-        axes.set(xlim=(-limit[1], limit[1]), ylim=(limit[0] * 1.04, -limit[0] * 1.04))
-        axes.set_xlabel("x, pixels", color=SPACE)
-        axes.set_ylabel("y, pixels" if down else "t, frames", color=color)
-        axes.set_title("in space: the middle frame" if down else "in time: the middle row")
+            space.text(0, -high / 2 - 1, name, va="bottom", bbox=back, **look)
+    space.text(0.5, 0.08, "nothing but padding", transform=space.transAxes, ha="center", fontsize=9)
+    space.set(xlim=(-0.54 * largest, 0.54 * largest), ylim=(0.54 * largest, -0.56 * largest), aspect="auto")
+    space.set_xlabel("x, pixels", color=SPACE)
+    space.set_ylabel("y, pixels", color=SPACE)
+    time = figure.add_subplot(1, 2, 2, title="in time: how many frames")
+    lengths, rows = np.array([field[0] for field in fields.values()]), np.arange(len(fields))[::-1]
+    time.bar_label(time.barh(rows, lengths, left=-lengths / 2, height=0.4, color=TIME), lengths, padding=4, fontsize=10)
+    time.set_yticks(rows, list(fields))
+    time.set_xlabel("frames from the middle", color=TIME)
+    time.set_xlim(-0.62 * max(lengths), 0.62 * max(lengths))
+    _mark_clip(time, count)
     return figure
 
 
-def influence_figure(in_time: ArrayLike, in_space: ArrayLike) -> Figure:
-    """The influence of frames and of columns of pixels on one output position, each (n,), as fractions of its sum."""
+def _mark_clip(axes: Axes, length: int) -> None:
+    """A band behind the other drawings: so much of an axis the clip covers, if its middle is at 0."""
+    axes.axvspan(-length / 2, length / 2, color=PALE, zorder=0, lw=0)
+    axes.text(0, 0.02, "clip", transform=axes.get_xaxis_transform(), ha="center", fontsize=9)
+
+
+@plots.style()
+def influence_figure(in_time: ArrayLike, in_space: ArrayLike, clip: tuple[int, int] = (16, 112)) -> Figure:
+    """The influence of frames and columns on one output position, each (n,), as fractions of its sum; a band for the clip."""
     panels = []
     for axis, unit, influence, color in (("time", "frames", in_time, TIME), ("space", "pixels", in_space, SPACE)):
         influence = np.asarray(influence)
         positions = np.arange(len(influence)) - len(influence) // 2
         lines = {"": (positions, influence / influence.sum(), dict(color=color))}
-        panel = dict(title=f"in {axis}", xlabel=f"{unit} from the middle", xcolor=color, lines=lines)
-        panels.append(panel | dict(ylabel="fraction of the influence"))
-    return plots.curves(panels)
+        texts = dict(title=f"in {axis}", xlabel=f"{unit} from the middle", ylabel="fraction of the influence")
+        panels.append(texts | dict(xcolor=color, lines=lines))
+    figure = plots.curves(panels)
+    for axes, length in zip(figure.get_axes(), clip):
+        _mark_clip(axes, length)
+    return figure
 
 
 @plots.style()
@@ -104,12 +112,7 @@ def stage_figure(
 
 
 def draw_stage(pretrained: Pretrained, frames: Tensor, stage: str = "layer1") -> None:
-    """Show the output of a part of a trained R(2+1)D network for a clip: the channels that vary most, over time.
-
-    Args:
-        frames: uint8 (T, H, W, 3).
-        stage: one of `plots.PARTS` that has feature maps.
-    """
+    """Show what a `stage` of a trained R(2+1)D network gives for `frames`, uint8 (T, H, W, 3): channels that vary most."""
     outputs = stage_outputs(pretrained.network, pretrained.preprocess(frames))
     shapes = {name: "x".join(map(str, output.shape)) for name, output in outputs.items()}
     values = outputs[stage]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from torch import nn
@@ -64,42 +65,54 @@ def as_read_figure(
     return plots.film_strip(torch.stack(frames), below, columns=len(clips), color=INK, rows=list(preparations))
 
 
-def show_stem(network: nn.Module) -> None:
-    """Show the filters of the (2+1)D stem of a network, with an alternative text; see `filters_figure`."""
-    spatial, temporal = network.stem[0].weight[:, :, 0], network.stem[3].weight[..., 0, 0]
+def show_stem(networks: Mapping[str, nn.Module]) -> None:
+    """Show the filters of the (2+1)D stems of networks, by name, with an alternative text; see `filters_figure`."""
+    stems = {
+        name: (n.stem[0].weight[:, :, 0].detach(), n.stem[3].weight[..., 0, 0].detach()) for name, n in networks.items()
+    }
+    spatial, temporal = next(iter(stems.values()))
     alt = (
-        f"Above, {len(spatial)} small patches of mixed colours, the spatial filters; below, {len(temporal)} bundles of "
-        f"curves over {temporal.shape[2]} frames, the temporal filters, which rise, fall or have a peak."
+        f"Stems: {', '.join(networks)}. Above, {len(spatial)} small patches of mixed colors, the spatial "
+        f"filters; below, {len(temporal)} bundles of curves over {temporal.shape[2]} frames, the temporal filters."
     )
-    plots.show(filters_figure(spatial.detach(), temporal.detach()), alt)
+    plots.show(filters_figure(stems), alt)
 
 
 @plots.style()
-def filters_figure(spatial: ArrayLike, temporal: ArrayLike, columns: int = 12) -> Figure:
-    """Filters of a stem: spatial ones as color patches, temporal ones as small curves.
+def filters_figure(stems: Mapping[str, tuple[ArrayLike, ArrayLike]], columns: int = 12) -> Figure:
+    """Filters of stems: all spatial ones as color patches, then all temporal ones as small curves.
 
     Args:
-        spatial: (filters, 3, H, W). Gray is zero, and each filter has its own scale.
-        temporal: (filters, inputs, T). Each input channel has a thin curve, the one with the largest weight a thick one.
+        stems: by name, for each stem of one shape its spatial filters (filters, 3, H, W) and its temporal ones (filters,
+            inputs, T). Gray is zero, and each filter has its own scale. Each input channel has a thin curve. The one with
+            the largest weight in the first stem is thick, in all stems.
         columns: how many filters stand in a row.
     """
-    spatial, temporal = np.asarray(spatial), np.asarray(temporal)
-    rows = [-(-len(spatial) // columns), -(-len(temporal) // columns)]
-    figure = new_figure(9.6, 0.82 * sum(rows) + 0.8)
-    above, below = figure.subfigures(2, 1, height_ratios=[row + 0.45 for row in rows])
-    above.suptitle("spatial filters", x=0.01, ha="left", color=SPACE, fontsize=11)
-    below.suptitle("temporal filters", x=0.01, ha="left", color=TIME, fontsize=11)
-    for k, weights in enumerate(spatial):
-        patch = 0.5 + 0.5 * weights.transpose(1, 2, 0) / np.abs(weights).max()
-        draw_frame(above.add_subplot(rows[0], columns, k + 1), patch)
-    for k, weights in enumerate(temporal):
-        axes = below.add_subplot(rows[1], columns, k + 1)
-        axes.axhline(0, color=PALE, lw=0.8)
-        axes.plot(weights.T, color=TIME, lw=0.6, alpha=0.35)
-        axes.plot(weights[np.abs(weights).max(1).argmax()], "o-", color=TIME, lw=1.8, ms=3)
-        axes.set(xticks=[], yticks=[], ylim=1.1 * np.abs(weights).max() * np.array((-1, 1)))
-        axes.spines[:].set_visible(False)
+    arrays = {name: [np.asarray(filters) for filters in stem] for name, stem in stems.items()}
+    thick = np.abs(next(iter(arrays.values()))[1]).max(2).argmax(1)  # an input channel for each temporal filter
+    panels = [(kind, name, arrays[name][kind == "temporal"]) for kind in ("spatial", "temporal") for name in arrays]
+    rows = [-(-len(filters) // columns) for *_, filters in panels]
+    figure = new_figure(9.6, 0.82 * sum(rows) + 0.4 * len(rows))
+    parts = figure.subfigures(len(rows), 1, height_ratios=[row + 0.45 for row in rows], squeeze=False)[:, 0]
+    for part, (kind, name, filters), row in zip(parts, panels, rows):
+        color = SPACE if kind == "spatial" else TIME
+        part.suptitle(f"{kind} filters, {name}", x=0.01, ha="left", color=color, fontsize=11)
+        for k, weights in enumerate(filters):
+            axes = part.add_subplot(row, columns, k + 1)
+            if kind == "spatial":
+                draw_frame(axes, 0.5 + 0.5 * weights.transpose(1, 2, 0) / np.abs(weights).max())
+            else:
+                _draw_curves(axes, weights, thick[k])
     return figure
+
+
+def _draw_curves(axes: Axes, weights: np.ndarray, thick: int) -> None:
+    """A temporal filter (inputs, T): a curve for each input channel, one of them thick."""
+    axes.axhline(0, color=PALE, lw=0.8)
+    axes.plot(weights.T, color=TIME, lw=0.6, alpha=0.35)
+    axes.plot(weights[thick], "o-", color=TIME, lw=1.8, ms=3)
+    axes.set(xticks=[], yticks=[], ylim=1.1 * np.abs(weights).max() * np.array((-1, 1)))
+    axes.spines[:].set_visible(False)
 
 
 @exercise

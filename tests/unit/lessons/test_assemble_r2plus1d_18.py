@@ -64,23 +64,34 @@ def test_receptive_fields_are_drawn_to_scale():
     frames = noise(16, 112, 100)
     figure = lesson.receptive_fields_figure(frames, {"stem": (3, 7, 9), "layer4": (109, 219, 221)})
     space, time = figure.get_axes()
-    assert np.array_equal(pictures(figure)[0], frames[8]) and np.array_equal(pictures(figure)[1], frames[:, 56])
-    assert space.images[0].get_extent() == [-50, 50, 56, -56] and time.images[0].get_extent() == [-50, 50, 8, -8]
-    sizes = [[(box.get_width(), box.get_height()) for box in axes.patches] for axes in (space, time)]
-    assert sizes == [[(9, 7), (221, 219)], [(9, 3), (221, 109)]]
-    for box in (*space.patches, *time.patches):
+    assert np.array_equal(pictures(figure)[0], frames[8]) and space.images[0].get_extent() == [-50, 50, 56, -56]
+    assert [(box.get_width(), box.get_height()) for box in space.patches] == [(9, 7), (221, 219)]
+    for box in space.patches:
         assert box.get_x() == -box.get_width() / 2 and box.get_y() == -box.get_height() / 2
+    (bars,) = time.containers
+    assert [bar.get_width() for bar in bars] == [3, 109] and [bar.get_x() for bar in bars] == [-1.5, -54.5]
+    assert [text.get_text() for text in time.get_yticklabels()] == ["stem", "layer4"]
+    assert {"3", "109"} < {text.get_text() for text in time.texts} and band(time) == (-8, 8)
+    assert bars[0].get_y() > bars[1].get_y()  # the stem stands above
     fields = {"stem": (3, 7, 7), "layer1": (5, 9, 9), "layer2": (25, 50, 50), "fc": (109, 219, 221)}
     assert_readable(lesson.receptive_fields_figure(frames, fields))
 
 
+def band(axes):
+    """From where to where the band that is marked as the clip goes."""
+    (span,) = (patch for patch in axes.patches if colors([patch]) == [plots.PALE])
+    assert "clip" in {text.get_text() for text in axes.texts}
+    return span.get_x(), span.get_x() + span.get_width()
+
+
 def test_influence_is_drawn_around_the_middle_as_fractions():
-    figure = lesson.influence_figure(np.array([0.0, 1, 2, 1]), torch.tensor([1.0, 6, 1]))
+    figure = lesson.influence_figure(np.array([0.0, 1, 2, 1]), torch.tensor([1.0, 6, 1]), clip=(2, 1))
     (time,), (space,) = (axes.lines for axes in figure.get_axes())
     assert list(time.get_xdata()) == [-2, -1, 0, 1] and list(space.get_xdata()) == [-1, 0, 1]
     assert list(time.get_ydata()) == [0, 0.25, 0.5, 0.25] and list(space.get_ydata()) == [0.125, 0.75, 0.125]
     assert [line.get_color() for line in (time, space)] == [plots.TIME, plots.SPACE]
     assert [axes.get_xlabel() for axes in figure.get_axes()] == ["frames from the middle", "pixels from the middle"]
+    assert [band(axes) for axes in figure.get_axes()] == [(-1, 1), (-0.5, 0.5)]
     assert_readable(figure)
 
 

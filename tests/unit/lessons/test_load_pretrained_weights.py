@@ -73,26 +73,33 @@ test_right, test_wrong = exercise_tests(
 
 def test_filters_are_drawn_as_patches_and_curves():
     rng = np.random.default_rng(0)
-    spatial, temporal = rng.normal(size=(14, 3, 7, 7)), rng.normal(size=(5, 4, 3))
-    axes = lesson.filters_figure(spatial, temporal).get_axes()
+    stems = {name: (rng.normal(size=(14, 3, 7, 7)), rng.normal(size=(5, 4, 3))) for name in ("after", "before")}
+    figure = lesson.filters_figure(stems)
+    axes = figure.get_axes()
     drawn = [each.images[0].get_array() for each in axes if each.images]
-    assert np.allclose(drawn, [0.5 + 0.5 * patch.transpose(1, 2, 0) / abs(patch).max() for patch in spatial])
-    for each, weights in zip([each for each in axes if not each.images], temporal, strict=True):
+    patches = [patch for spatial, _ in stems.values() for patch in spatial]
+    assert np.allclose(drawn, [0.5 + 0.5 * patch.transpose(1, 2, 0) / abs(patch).max() for patch in patches])
+    curves = [weights for _, temporal in stems.values() for weights in temporal]
+    thick = [abs(weights).max(1).argmax() for weights in stems["after"][1]] * 2  # the same channels in both
+    for each, weights, k in zip([each for each in axes if not each.images], curves, thick, strict=True):
         lines = [line for line in each.lines if len(line.get_ydata()) == 3]
         assert np.allclose([line.get_ydata() for line in lines[:4]], weights)
-        assert np.allclose(lines[4].get_ydata(), weights[abs(weights).max(1).argmax()])  # the strongest, a thick line
-        assert lines[4].get_linewidth() > 1
-    assert_readable(lesson.filters_figure(spatial, temporal))
+        assert np.allclose(lines[4].get_ydata(), weights[k]) and lines[4].get_linewidth() > 1
+    titles = [part.get_suptitle() for part in figure.subfigs]
+    assert titles == [f"{kind} filters, {name}" for kind in ("spatial", "temporal") for name in stems]
+    assert_readable(figure)
 
 
-def test_the_stem_of_a_network_is_shown_with_a_sentence(monkeypatch):
+def test_the_stems_of_networks_are_shown_with_a_sentence(monkeypatch):
     shown = record(monkeypatch)
-    network = r2plus1d_18(10, width=16)
-    lesson.show_stem(network)
+    networks = {name: r2plus1d_18(10, width=16) for name in ("one", "another")}
+    lesson.show_stem(networks)
     ((figure, alt),) = shown
-    assert "11 small patches" in alt and "16 bundles" in alt and "3 frames" in alt and alt.endswith(".")
-    filters = network.stem[0].weight[:, :, 0].detach().numpy()
-    assert np.allclose(pictures(figure)[3], 0.5 + 0.5 * filters[3].transpose(1, 2, 0) / abs(filters[3]).max())
+    assert alt.startswith("Stems: one, another. ") and "11 small patches" in alt and alt.endswith(".")
+    assert "16 bundles" in alt and "3 frames" in alt
+    for number, network in ((3, networks["one"]), (14, networks["another"])):
+        patch = network.stem[0].weight[:, :, 0].detach().numpy()[3]
+        assert np.allclose(pictures(figure)[number], 0.5 + 0.5 * patch.transpose(1, 2, 0) / abs(patch).max())
 
 
 def test_places_have_their_colors_and_a_figure_that_moves():
