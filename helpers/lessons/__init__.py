@@ -1,6 +1,6 @@
 """One file a notebook, with the notebook's name: its figures, its explorers and the checks of its exercises.
 
-`..._figure` returns a figure, `draw_...` displays one and prints its numbers, `..._explorer` returns a widget that draws
+`..._figure` returns a figure, `draw_...` displays one, `..._explorer` returns a widget that draws
 again when a control moves, and `check_...` says whether a reader's solution is right.
 """
 

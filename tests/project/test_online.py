@@ -93,8 +93,8 @@ def test_the_published_networks_are_on_the_page(redirected, tmp_path):
     assert done.returncode == 0, done.stderr
     (page,) = (tmp_path / "online").glob("*.ipynb")
     text = texts(page)
-    for name in ("r2plus1d_18", "mc3_18", "r3d_18"):
-        assert f"{name:12} with published weights: 400 logits, largest difference" in text
+    for name in ("kinetics400", "kinetics400-mc3_18", "kinetics400-r3d_18"):
+        assert f"{name:18} with published weights: 400 logits, relative error" in text
     assert "with random weights" not in text
     assert json.loads((tmp_path / "online" / "missing.json").read_text(encoding="utf-8")) == {}
 
