@@ -136,7 +136,7 @@ def read(app, name, source):
         explorers[name] = [explorer("from helpers.lessons.compare_3d_and_2plus1d import kernel_explorer")]
     if not name.startswith("notebooks/"):
         return
-    source[0] = with_connection(app, name, source[0])
+    source[0] = with_targets(with_connection(app, name, source[0]))
     cells = json.loads(source[0])["cells"]
     explorers[name] = [
         explorer("".join(cell["source"])) for cell in cells if "widget" in cell["metadata"].get("tags", [])
@@ -168,6 +168,11 @@ def with_connection(app, name, stored):
     cell = dict(cell_type="markdown", id="connection", metadata={}, source=f"```{{note}}\n{note}\n```")
     notebook["cells"].insert(1, cell)
     return json.dumps(notebook)
+
+
+def with_targets(notebook):
+    """A notebook whose anchors, `<a id="x"></a>` on a line of their own, are MyST's: it resolves links to these only."""
+    return re.sub(r'"<a id=\\"([a-z0-9-]+)\\"></a>(?=\\n)', r'"(\1)=', notebook)
 
 
 def changed_online(app, env, added, changed, removed):
