@@ -1,14 +1,81 @@
-"""The exercise checks of notebook 12."""
+"""The figures, the tables and the exercise checks of notebook 12."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from torch import nn
 from torch.nn import functional as F
 
+from helpers import plots
+from helpers.intervals import paired_interval
 from helpers.lessons.exercises import exercise, require
 
-__all__ = ["check_accumulate", "check_on_both_sides"]
+__all__ = ["check_accumulate", "check_on_both_sides", "confusion_figure", "print_lead", "print_results", "study_figure"]
+
+# By method and number of training clips of each action: accuracies in %, one for each draw of the clips.
+Results = Mapping[str, Mapping[int, Sequence[float]]]
+LOOKS = {  # color and dashes of a method's curve
+    "nearest neighbor": (plots.INK, ":"),
+    "linear probe": (plots.INK, "--"),
+    "all layers": (plots.ANSWER, "--"),
+    "augmented": (plots.ANSWER, "-"),
+    "from scratch": (plots.INK, "-."),
+}
+
+
+def confusion_figure(table: ArrayLike, classes: Sequence[str]) -> Figure:
+    """A confusion matrix of counts, (actions, predictions). The larger a cell's fraction of its row, the darker it is."""
+    table = np.asarray(table)
+    shades = table / table.sum(1, keepdims=True)
+    labels = dict(xlabel="prediction", ylabel="action")
+    return plots.matrix(table, classes, classes, "{:.0f}".format, shades=shades, **labels)
+
+
+def print_results(title: str, results: Results, intervals: bool = True) -> None:
+    """A line for each method, a column for each number of clips: the mean over the draws, with its 95 % interval."""
+    counts = sorted(set().union(*results.values()))
+    lines = [f"{'clips of each action':20} draws  " + "".join(f"{count:<13}" for count in counts)]
+    for method, row in results.items():
+        cells = (_mean(row.get(count, ()), intervals) for count in counts)
+        lines.append(f"{method:20} {len(next(iter(row.values()))):5}  " + "".join(f"{cell:13}" for cell in cells))
+    print(title, *(line.rstrip() for line in lines), sep="\n")
+
+
+def _mean(values, interval):
+    """The mean of accuracies in %, as text; with an interval if there are several."""
+    if len(values) == 0:
+        return ""
+    if len(values) == 1 or not interval:
+        return f"{np.mean(values):.0f}"
+    mean, low, high = paired_interval(values)
+    return f"{mean:.0f} ({low:.0f}-{min(high, 100):.0f})"
+
+
+def print_lead(results: Results, better: str, worse: str, count: int) -> None:
+    """By how many points a method is ahead of another in each draw that both have, with so many clips of each action."""
+    leads = [a - b for a, b in zip(results[better][count], results[worse][count])]
+    mean, low, high = paired_interval(leads)
+    each = " ".join(f"{lead:+5.1f}" for lead in leads)
+    names = f"{better} over {worse}:"
+    print(f"{count:2} clips, {names:29} {each}   mean {mean:+5.1f} ({low:+.1f} to {high:+.1f})")
+
+
+def study_figure(results: Results) -> Figure:
+    """A curve for each method over the number of clips of each action: the means, and pale the single draws."""
+    counts = sorted(set().union(*results.values()))
+    lines = {}
+    for method, row in results.items():
+        places, draws = [counts.index(count) for count in row], list(zip(*row.values()))
+        look = dict(zip(("color", "ls"), LOOKS[method]))
+        for k, draw in enumerate(draws if len(draws) > 1 else []):
+            lines[f"_{method}{k}"] = places, draw, look | dict(alpha=0.25)
+        lines[method] = places, np.mean(draws, 0), look | dict(marker="o")
+    panel = dict(title="200 test clips of five new actions (pale: single draws)", lines=lines, beside=True)
+    panel |= dict(xlabel="training clips of each action", ylabel="test accuracy, %")
+    return plots.curves([panel | dict(xticks={k: str(count) for k, count in enumerate(counts)})])
 
 
 @exercise

@@ -18,8 +18,8 @@ from helpers.lessons.exercises import exercise, require
 from helpers.networks import FAMILY, NETWORKS
 from helpers.plots import ANSWER, INK, SPACE, TIME, draw_kind, new_figure
 
-__all__ = ["ACCURACY", "LOOKS", "MULTIPLY_ADDS", "NAMES", "PARAMETERS", "FamilyExplorer", "Published", "accuracy_figure",
-           "averaging_figure", "check_frames_left", "check_keeps_all_frames", "check_kinds_of", "draw_member",
+__all__ = ["ACCURACY", "LOOKS", "MULTIPLY_ADDS", "NAMES", "PARAMETERS", "STAGES", "FamilyExplorer", "Published",
+           "accuracy_figure", "check_frames_left", "check_keeps_all_frames", "check_kinds_of", "draw_member",
            "family_explorer", "family_figure", "published_figure", "published_networks"]  # fmt: skip
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
@@ -90,7 +90,7 @@ def family_figure(members: Mapping[str, Sequence[str]]) -> Figure:
 
 
 def accuracy_figure(costs: Mapping[int, Mapping[str, tuple[float, float]]]) -> Figure:
-    """The video accuracies of the paper's Table 2 over what a network costs.
+    """The video accuracies of the paper's Table 2 over what a network costs; all panels have one scale of accuracy.
 
     Args:
         costs: for clips of 8 and of 16 frames, by member: the parameters in millions, and the multiply-adds in G (10^9).
@@ -98,22 +98,15 @@ def accuracy_figure(costs: Mapping[int, Mapping[str, tuple[float, float]]]) -> F
     panels = []
     for k, what in enumerate(("million parameters", "G multiply-adds for a clip")):
         for frames, family in costs.items():
-            column = {8: 1, 16: 3}[frames]
+            column, title = {8: 1, 16: 3}[frames], f"clips of {frames} frames"
             points = {NAMES[member]: (cost[k], ACCURACY[member][column]) for member, cost in family.items()}
-            title = f"clips of {frames} frames"
             panels.append(dict(title=title, xlabel=what, ylabel="video accuracy, %", points=points))
-    return plots.scatter(panels, LOOKS)
-
-
-def averaging_figure(curves: Mapping[float, Sequence[float]]) -> Figure:
-    """Simulated accuracies in % with 1, 2, ... clips averaged, for each shared fraction of the noise; and two published ones."""
-    lines = {
-        f"{shared:.0%} shared": (range(1, len(curve) + 1), curve, dict(color=INK, ls=dash))
-        for (shared, curve), dash in zip(curves.items(), (":", "-.", "-", "--"))
-    }
-    lines["published: 57.5 and 67.5"] = [1, 5], [57.50, 67.463], dict(color=ANSWER, marker="o", ls="")
-    panel = dict(title="Averaging the clips of a video", lines=lines, beside=True, xticks=(1, 5, 10))
-    return plots.curves([panel | dict(xlabel="clips averaged", ylabel="accuracy, %")])
+    figure = plots.scatter(panels, LOOKS)
+    drawn = [row[column] for row in ACCURACY.values() for column in (1, 3)]
+    for axes in figure.axes:
+        axes.set_ylim(min(drawn) - 1, max(drawn) + 1)
+    figure.get_layout_engine().set(h_pad=0.1)
+    return figure
 
 
 class Published(NamedTuple):
@@ -148,13 +141,21 @@ def published_networks() -> dict[str, Published]:
     return dict(sorted(found.items(), key=lambda item: item[1].accuracy))
 
 
+@plots.style()
 def published_figure(published: Mapping[str, Published], work: Mapping[str, float]) -> Figure:
     """Published accuracies over `work`, by name the multiply-adds for all clips of a video, in G (10^9)."""
-    panel = dict(title="torchvision's video networks", points={n: (work[n], p.accuracy) for n, p in published.items()})
-    panel |= dict(xlabel="G multiply-adds for a video, all its clips", ylabel="top-1 accuracy, %")
-    figure = plots.scatter([panel], {"r2plus1d_18": LOOKS["R(2+1)D"]}, columns=1)
-    (axes,) = figure.axes
-    axes.set_xscale("log")
+    axes = (figure := new_figure(9.6, 3.8)).add_subplot(title="torchvision's networks (open circle: clip accuracy)")
+    axes.set(xlabel="G multiply-adds for a video, all its clips", ylabel="top-1 accuracy, %", xscale="log")
+    for name, p in published.items():
+        single = p.level == "clip"
+        look = LOOKS["R(2+1)D"] if name == "r2plus1d_18" else dict(marker="o", color=INK, mfc="none" if single else INK)
+        axes.plot(work[name], p.accuracy, label=name, ls="", **look)
+        aside, side = (-9, "right") if "from" in name else (9, "left")  # the longest name would leave the figure
+        up = {"s3d": 6, "r2plus1d_18": -3, "mc3_18": 5, "r3d_18": -5}.get(name, 0)  # names of neighbors would overlap
+        place = dict(xytext=(aside, up), textcoords="offset points", ha=side, va="center_baseline", fontsize=10)
+        axes.annotate(name + ", one clip" * single, (work[name], p.accuracy), **place)
+    axes.set_xlim(right=2.2 * max(work.values()))  # room for names
+    axes.margins(y=0.1)
     axes.set_xticks([150, 300, 1000, 3000], ["150", "300", "1,000", "3,000"])
     axes.minorticks_off()
     return figure
