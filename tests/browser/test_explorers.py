@@ -242,7 +242,7 @@ def test_the_kernels_can_be_typed(page_with):
     assert page.evaluate("model.get('filter')") == "own"
     assert page.evaluate("model.get('own').numbers")[13] == 2.5
     page.get_by_text("blur over time").click()
-    page.get_by_text("one pair of a 1 × d × d and a t × 1 × 1 kernel gives the same").wait_for()
+    page.get_by_text("one pair of a 1 × d × d and a t × 1 × 1 kernel computes the same").wait_for()
     assert float(cell.input_value()) == 0.33
 
 
@@ -471,7 +471,7 @@ def test_the_family_follows_the_hand(page_with):
     page = page_with(family_explorer())
     last, said = page.locator("tr.chosen"), page.locator(".said")
     expect(last).to_contain_text("54.0 %")
-    expect(said).to_contain_text("R3D, 18 layers, 8 frames, in the paper's Table 2: 49.4 % of the clips and 61.8 %")
+    expect(said).to_contain_text("R3D, 18 layers, 8 frames, in the paper's Table 2: 49.4 % clip accuracy and 61.8 %")
     page.get_by_label("network").select_option("r2plus1d")
     expect(last).to_contain_text("88.0 %")
     page.get_by_role("slider", name="frames").press("ArrowRight")
