@@ -8,8 +8,11 @@ STAMP := $(VENV)/installed
 EXTRAS := $(VENV)/extras
 
 # Notebooks are tests, too. Each worker computes with one thread; a notebook stays with one worker, from its first cell on.
+# A test that hangs for twenty minutes ends with the stacks of its threads, and a worker that dies ends the run: xdist would
+# start another one and repeat the test.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=900
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=900 --max-worker-restart=0
+PYTEST += -o faulthandler_timeout=1200 -o faulthandler_exit_on_timeout=true
 PART_I := $(wildcard notebooks/0[1-7]_*.ipynb notebooks/solutions/0[1-7]_*.ipynb)
 FIRST := $(firstword $(sort $(wildcard notebooks/*.ipynb)))
 
