@@ -340,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--device", type=named_device, default=device, help="cuda, mps or cpu instead of the fastest of them")
     options = parser.parse_args(arguments)
     if options.lr == 0 or options.epochs + options.frozen_epochs == 0:
-        parser.error("nothing would be learnt: --lr has to be above 0, and one of --epochs and --frozen-epochs, too")
+        parser.error("nothing would be learned: --lr has to be above 0, and one of --epochs and --frozen-epochs, too")
     with terminal():
         return _run(options)
 

@@ -25,7 +25,7 @@ __all__ = ["ASSETS", "JUGGLING", "NAMES", "SOURCES", "Pretrained", "Source", "We
            "create_model", "download", "load", "load_checkpoint", "save", "save_atomically"]  # fmt: skip
 
 ASSETS = Path(__file__).parent / "assets"
-# Someone juggles a football: a clip of UCF101 as torchvision's tests keep it. What `download` wants.
+# Someone juggles a soccer ball: a clip of UCF101 as torchvision's tests keep it. What `download` wants.
 JUGGLING = (
     "https://raw.githubusercontent.com/pytorch/vision/5b132056b91ea9512face7097c573babe67333ec"
     "/test/assets/videos/v_SoccerJuggling_g23_c01.avi",

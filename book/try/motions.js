@@ -39,7 +39,7 @@ export function motionsPart(root, shared) {
   const rows = make("div", { class: "motions" });
   const add = make("button", { type: "button" }, "one more motion");
   const off = make("button", { type: "button", hidden: "" }, "turn the camera off");
-  const watch = make("button", { type: "button", disabled: "" }, "recognise");
+  const watch = make("button", { type: "button", disabled: "" }, "recognize");
   const save = make("button", { type: "button", disabled: "" }, "save as a zip file");
   const stage = make("div", { class: "stage" });
   const count = make("p", { class: "countdown", "aria-live": "assertive" });
@@ -195,7 +195,7 @@ export function motionsPart(root, shared) {
   add.addEventListener("click", addMotion);
   for (let k = 0; k < FEWEST; k++) addMotion();
 
-  const recognise = async () => {
+  const recognize = async () => {
     if (busy) return;
     const mine = (watching = { stopped: false });
     watch.textContent = "stop";
@@ -221,11 +221,11 @@ export function motionsPart(root, shared) {
       const seen = (video) => centerCrop(resize(take(video), resized), crop);
       await film(await cameras.open(), Infinity, fps, { take: seen, tell, signal: mine });
     } finally {
-      [watching, watch.textContent] = [null, "recognise"];
+      [watching, watch.textContent] = [null, "recognize"];
       bars.replaceChildren();
     }
   };
-  watch.addEventListener("click", () => (watching ? stopWatching() : attempt(said, recognise)));
+  watch.addEventListener("click", () => (watching ? stopWatching() : attempt(said, recognize)));
   save.addEventListener("click", () =>
     attempt(said, async () => {
       const named = motions.map(({ recordings }, k) => ({ name: names()[k], recordings }));

@@ -100,10 +100,10 @@ function render({ model, el }) {
       await film(await cameras.open(), Infinity, model.get("fps"), { take, tell, signal: mine });
     } finally {
       watching = null;
-      made.textContent = "recognise";
+      made.textContent = "recognize";
     }
   };
-  if (model.get("live")) button("recognise", watch);
+  if (model.get("live")) button("recognize", watch);
   const off = button("turn the camera off", cameras.close);
   off.hidden = true;
   model.on("change:said", () => (said.textContent = model.get("said")));

@@ -16,7 +16,7 @@ from helpers import classify, video
 from helpers.explorers import front
 from helpers.weights import Pretrained
 
-__all__ = ["Recorder", "recognise_live", "record_clip", "record_motions", "run_button"]
+__all__ = ["Recorder", "recognize_live", "record_clip", "record_motions", "run_button"]
 
 
 def _sent():
@@ -25,7 +25,7 @@ def _sent():
 
 
 class Recorder(anywidget.AnyWidget):
-    """The front end: a camera, buttons to record, or to recognise live.
+    """The front end: a camera, buttons to record, or to recognize live.
 
     A recording of `seconds` comes as `film`, a video file of the given `kind`, for one of the `labels` if there are any; then
     `number` rises. Live clips come as `clip`, uint8 of `shape` (T, H, W, 3), `frames` at `fps`; then `asked` rises, and no
@@ -97,7 +97,7 @@ def record_motions(folder: str | PathLike, labels: Sequence[str], seconds: float
     return widget
 
 
-def recognise_live(
+def recognize_live(
     pretrained: Pretrained, threshold: float = 0.5, device: classify.Device = None
 ) -> ipywidgets.DOMWidget:
     """What a network says about the camera, a clip after another; "none of these" where no probability reaches the threshold."""

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,7 +22,7 @@ from helpers.scale import cluster, export, folder, inference
 from helpers.stickfigures import ACTIONS, StickFigures, scene
 
 __all__ = ["check_files_left", "check_shortcut_2d", "check_to_uint8", "cluster_run", "compare_forms", "compare_logits",
-           "compare_runtimes", "folder_figure", "folder_run", "runtimes", "speed_figure", "write_videos"]  # fmt: skip
+           "compare_runtimes", "folder_run", "rows_figure", "runtimes", "speed_figure", "write_videos"]  # fmt: skip
 
 
 def write_videos(home: Path, count: int, different: int = 100) -> None:
@@ -44,15 +44,6 @@ def folder_run(files: int) -> dict:
         if progress.done % max(1, files // 100) == 0:
             rows.append((progress.done, time.perf_counter() - begun, process.memory_info().rss / 1e6))
     return dict(rows=rows)
-
-
-def folder_figure(rows: ArrayLike) -> Figure:
-    """Time and memory of `folder_run` over the number of videos; rows (n, 3)."""
-    rows = np.asarray(rows)
-    time_line, memory_line = ({"": (rows[:, 0], rows[:, k], dict(color=plots.INK))} for k in (1, 2))
-    time_panel = dict(title="time", xlabel="videos", ylabel="seconds", lines=time_line)
-    memory_panel = dict(title="memory", xlabel="videos", ylabel="MB", lines=memory_line, from_zero=True)
-    return plots.curves([time_panel, memory_panel])
 
 
 def cluster_run(files: int, workers: int) -> dict:
@@ -167,6 +158,32 @@ def speed_figure(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
         axes.set_yticks(positions, table if number == 1 else [""] * len(table))
         axes.set(xlim=(0, 1.2 * max(max(row["spread"]) for row in table.values())), xlabel="times as fast")
     return figure
+
+
+@plots.style()
+def rows_figure() -> Figure:
+    """One channel of three frames of 2 x 3 pixels, and the same numbers as an image of 3 rows and 6 columns."""
+    figure = plots.new_figure(9.6, 2.2)
+    pixels = np.array([[f"{letter}{t}" for letter in "abcdef"] for t in "123"])
+    *frames, image = figure.subplots(1, 4, width_ratios=(3.4, 3.4, 3.4, 8))
+    for t, axes in enumerate(frames):
+        _draw_cells(axes, pixels[t].reshape(2, 3))
+        axes.set_title(f"frame {t + 1}", color=plots.TIME, loc="center", fontsize=10)
+    _draw_cells(image, pixels)
+    for t in range(3):
+        image.text(-0.15, -t - 0.5, f"frame {t + 1}", color=plots.TIME, ha="right", va="center", fontsize=10)
+    image.set_title("one column for each pixel", color=plots.SPACE, loc="center", fontsize=10)
+    image.add_patch(Rectangle((2, -3), 1, 3, fc="none", ec=plots.TIME, lw=3, zorder=3))
+    image.text(2.5, -3.15, "kernel of 3 x 1", color=plots.TIME, ha="center", va="top", fontsize=10)
+    return figure
+
+
+def _draw_cells(axes, texts):
+    for (y, x), text in np.ndenumerate(texts):
+        axes.add_patch(Rectangle((x, -y - 1), 1, 1, fc="white", ec=plots.INK))
+        axes.text(x + 0.5, -y - 0.5, text, ha="center", va="center", fontsize=10)
+    axes.set(xlim=(-0.1, texts.shape[1] + 0.1), ylim=(-3.5, 0.1), aspect="equal", xticks=[], yticks=[])
+    axes.set_axis_off()
 
 
 @exercise

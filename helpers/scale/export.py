@@ -118,7 +118,7 @@ class Planar(nn.Module):
         self.eval()
         left = [name for name, layer in self.network.named_modules() if isinstance(layer, nn.Conv3d)]
         if left:
-            raise ValueError(f"{left[0]} convolves over space and time at once; only (2+1)D networks are flat")
+            raise ValueError(f"{left[0]} convolves over space and time at once; only (2+1)D networks have a 2D form")
 
     def forward(self, clip: Tensor) -> tuple[Tensor, ...]:
         x, maps = clip, []

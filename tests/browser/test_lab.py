@@ -344,7 +344,7 @@ def attribution(page):
 
 
 def film_and_learn(page, camera):
-    """Two motions are filmed, learnt and recognised, in one notebook."""
+    """Two motions are filmed, learned and recognized, in one notebook."""
     found, learned = page.locator(".explorer.recorder").first, page.get_by_role("button", name="Fine-tune on the")
     learned.click()
     page.get_by_text(re.compile("no video in motions can be read for")).wait_for()
@@ -356,8 +356,8 @@ def film_and_learn(page, camera):
             expect(found.get_by_role("button", name=f"record {label} ({count})")).to_be_visible(timeout=60_000)
         found.get_by_role("button", name="turn the camera off").click()
     learned.click()
-    expect(page.get_by_role("button", name="recognise")).to_be_visible(timeout=300_000)
-    page.get_by_role("button", name="recognise").click()
+    expect(page.get_by_role("button", name="recognize")).to_be_visible(timeout=300_000)
+    page.get_by_role("button", name="recognize").click()
     live = page.locator(".explorer.recorder").last
     expect(live.locator(".said")).to_have_text(re.compile(r"(clap|wave|turn round), \d+%"), timeout=60_000)
     live.get_by_role("button", name="stop").click()

@@ -316,7 +316,7 @@ def test_the_camera_shows_jumping_jacks(page, camera):
 
 
 def test_it_learns_two_motions_that_the_weights_do_not_know(page, camera, tmp_path):
-    """Taught from three recordings each; then each is shown, by other figures, and recognised; and the zip trains a network."""
+    """Taught from three recordings each; then each is shown, by other figures, and recognized; and the zip trains a network."""
     start(page)
     motions = page.locator(".try.motions")
     for row, name in enumerate(("clap", "hop")):
@@ -335,7 +335,7 @@ def test_it_learns_two_motions_that_the_weights_do_not_know(page, camera, tmp_pa
     )
     for name in ("hop", "clap"):
         play(camera, name, figures=range(5, 8))
-        motions.get_by_role("button", name="recognise").click()
+        motions.get_by_role("button", name="recognize").click()
         expect(said(page, "motions")).to_contain_text(f"Now: {name}")
         motions.get_by_role("button", name="stop", exact=True).click()
         motions.get_by_role("button", name="turn the camera off").click()

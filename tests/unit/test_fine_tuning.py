@@ -41,7 +41,7 @@ SMALL = "--crop-size 32 --frozen-epochs 1 --epochs 2 --batch-size 8 --workers 1 
 
 
 @pytest.mark.slow
-def test_two_classes_are_learnt_saved_and_recognised(folder, tmp_path, capsys):
+def test_two_classes_are_learned_saved_and_recognized(folder, tmp_path, capsys):
     out = tmp_path / "mine.pt"
     options = "--crop-size 64 --frozen-epochs 3 --epochs 4 --batch-size 8 --workers 2 --device cpu".split()
     assert training.main([str(folder), "--out", str(out), *options]) == 0
@@ -131,8 +131,8 @@ def test_the_output_and_the_options_are_checked_before_the_first_video(folder, t
         assert says in capsys.readouterr().err
     for wrong, says in (
         (["--test-fraction", "25"], "25 is no number from 0.01 to 0.99"),
-        (["--lr", "0"], "nothing would be learnt: --lr has to be above 0"),
-        (["--epochs", "0", "--frozen-epochs", "0"], "nothing would be learnt"),
+        (["--lr", "0"], "nothing would be learned: --lr has to be above 0"),
+        (["--epochs", "0", "--frozen-epochs", "0"], "nothing would be learned"),
         (["--device", "meta"], "meta cannot be used here"),
         (["--batch-size", "0"], "0 is no whole number from 1 on"),
         (["--seed", "99999999999999999999"], "is no whole number from 0 to"),

@@ -49,6 +49,6 @@ def test_the_weights_fit_and_give_torchvisions_logits(name, clip):
     assert (logits - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
-def test_juggling_a_football_is_recognised(clip):
+def test_juggling_a_football_is_recognized(clip):
     predictions = classify.predict_video(clip, weights.load("kinetics400"), device="cpu")
     assert "juggling soccer ball" in [prediction.label for prediction in predictions]

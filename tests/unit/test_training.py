@@ -103,7 +103,7 @@ def test_a_full_disk_costs_no_earlier_checkpoint(tmp_path):
 
 
 class Dots(TensorDataset):
-    """Clips in which a dot moves left or right; the label says which. Learnt in seconds, by motion alone."""
+    """Clips in which a dot moves left or right; the label says which. Learned in seconds, by motion alone."""
 
     def __init__(self, count, seed):
         generator = torch.Generator().manual_seed(seed)

@@ -64,11 +64,11 @@ def test_motions_are_a_folder_to_train_on(film, tmp_path):
 
 def test_live_clips_are_answered_one_after_another():
     pretrained = weights.load()
-    widget = recorder.recognise_live(pretrained)
+    widget = recorder.recognize_live(pretrained)
     frames = stickfigures.scene("cartwheel", 1, 4, frames=16, size=(120, 160)).frames
     ask(widget, frames)
     assert widget.answered == widget.asked == 1 and widget.said.startswith("cartwheel, ")
-    strict = recorder.recognise_live(pretrained, threshold=1.01)
+    strict = recorder.recognize_live(pretrained, threshold=1.01)
     ask(strict, frames)
     assert strict.said.startswith("none of these (cartwheel, ")
     widget.set_state(dict(shape=[1, 2, 3], asked=2))

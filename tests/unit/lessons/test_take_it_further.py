@@ -1,10 +1,15 @@
 """Notebook 14: its stored runs in small, the arithmetic of its comparisons, its figures and the checks of its exercises."""
 
 import json
+import re
+import subprocess
+import sys
 import time
 
+import nbformat
 import pytest
 import torch
+from conftest import ROOT
 from lesson_tests import assert_readable, exercise_tests
 from torch.nn import functional as F
 
@@ -74,15 +79,41 @@ def test_videos_are_written_and_the_rest_are_links(tmp_path):
     assert first.shape == second.shape == (16, 112, 112, 3) and not torch.equal(first, second)
 
 
-def test_a_folder_run_notes_time_and_memory_and_is_drawn():
+def test_a_folder_run_notes_time_and_memory():
     rows = json.loads(json.dumps(lesson.folder_run(files=3)))["rows"]
     done, seconds, megabytes = zip(*rows)
     assert done == (0, 1, 2, 3)
     assert 0 < seconds[0] < seconds[1] < seconds[2] < seconds[3] and min(megabytes) > 50
-    figure = lesson.folder_figure(rows)
+
+
+def test_a_row_of_the_image_is_a_frame_and_a_column_is_a_pixel():
+    figure = lesson.rows_figure()
     assert_readable(figure)
-    time, memory = (axes.lines[0].get_xydata().T.tolist() for axes in figure.get_axes())
-    assert time == [list(done), list(seconds)] and memory == [list(done), list(megabytes)]
+    *frames, image = ([text.get_text() for text in axes.texts] for axes in figure.get_axes())
+    assert frames == [[f"{pixel}{t}" for pixel in "abcdef"] for t in (1, 2, 3)]
+    assert image[:18] == [text for frame in frames for text in frame]
+    kernel = figure.get_axes()[-1].patches[-1]
+    assert (kernel.get_x(), kernel.get_width(), kernel.get_height()) == (2, 1, 3)
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_page_export_and_run(tmp_path, monkeypatch):
+    """What notebook 14 shows and does not execute, because the packages are an extra."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    (path,) = (ROOT / "notebooks").glob("14_*.ipynb")
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    blocks = [
+        block for cell in cells for block in re.findall(r"```python\n(.+?)```", cell, re.DOTALL) if "onnx" in block
+    ]
+    monkeypatch.chdir(tmp_path)
+    network, x = NETWORKS["r2plus1d_18"](7, 8).eval(), torch.randn(1, 3, 4, 16, 16)
+    names = dict(torch=torch, network=network, array=x.numpy())
+    for block in blocks:
+        exec(block.replace("16, 112, 112", "4, 16, 16"), names)
+    assert len(blocks) == 2
+    with torch.inference_mode():
+        assert torch.allclose(torch.from_numpy(names["logits"]), network(x), atol=1e-4)
 
 
 def test_speed_is_drawn_with_its_range():
@@ -97,10 +128,13 @@ def test_speed_is_drawn_with_its_range():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`use_.*` is deprecated:DeprecationWarning:ray.data.context")
 def test_workers_make_the_rows_of_a_single_process():
+    """In a process of its own: Ray stays in the one that starts it, and ends it if a busy machine lets Ray's servers down."""
     pytest.importorskip("ray")
-    assert lesson.cluster_run(files=8, workers=2) == dict(rows=8, equal=True)
+    code = "from helpers.lessons import take_it_further as lesson; print(lesson.cluster_run(files=4, workers=2))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == "{'rows': 4, 'equal': True}"
 
 
 def test_both_forms_are_measured(monkeypatch):
