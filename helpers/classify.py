@@ -90,7 +90,7 @@ def device_name(device: Device) -> str:
             name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
-    return f"{name}, {torch.get_num_threads()} threads"
+    return f"{name}, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
 
 
 def median_time(function: Callable, device: Device, repeats: int = 5) -> float:
@@ -111,7 +111,7 @@ def _wait_for(device: Device) -> None:
 
 
 def ahead(items: Iterable) -> Iterator:
-    """The same items in the same order; while one is used, a thread makes the next. Built in notebook 13."""
+    """The same items in the same order; while one is used, a thread makes the next."""
     items, end = iter(items), object()
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, end)

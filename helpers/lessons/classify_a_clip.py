@@ -24,19 +24,9 @@ from helpers.stickfigures import scene
 from helpers.transforms import denormalize
 from helpers.weights import Pretrained
 
-__all__ = [
-    "TimelineExplorer",
-    "check_choose_threshold",
-    "check_protocol_starts",
-    "check_vote",
-    "four_things",
-    "probs_by_clip_figure",
-    "reliability_figure",
-    "timeline_explorer",
-    "timeline_figure",
-    "upload_button",
-]
-
+__all__ = ["TimelineExplorer", "check_choose_threshold", "check_predict_from_clips", "check_protocol_starts", "four_things",
+           "probs_by_clip_figure", "reliability_figure", "threshold_figure", "timeline_explorer", "timeline_figure",
+           "upload_button"]  # fmt: skip
 
 UPLOAD_LIMIT = 500_000_000  #: bytes; the Makefile raises JupyterLab's own limit of 10 MB to it
 
@@ -52,8 +42,8 @@ def probs_by_clip_figure(probs: ArrayLike, labels: Sequence[str], starts: Sequen
     """
     probs = np.asarray(probs)
     best = np.argsort(-probs.mean(0), kind="stable")[:keep]
-    times = [f"{start:.1f} s" for start in starts]
-    return matrix(probs[:, best].T, [labels[k] for k in best], times, xlabel="clip that begins at", color=TIME)
+    names, times = [labels[k] for k in best], [f"{start:.1f} s" for start in starts]
+    return matrix(probs[:, best].T, names, times, xlabel="clip that begins at", color=TIME)
 
 
 @plots.style()
@@ -77,9 +67,22 @@ def reliability_figure(panels: Mapping[str, Sequence[tuple[float, int, float]]])
     return figure
 
 
+def threshold_figure(known: torch.Tensor, unknown: torch.Tensor, chosen: float) -> Figure:
+    """The known clips kept over the unknown clips rejected, by any threshold and by the chosen one; confidences (clips,)."""
+    steps = torch.linspace(0, 1, 1001)[:, None], torch.tensor([[chosen]])
+    every, one = (((unknown < t).float().mean(1), (known >= t).float().mean(1)) for t in steps)
+    lines = {
+        "any threshold": (*every, dict(color=ANSWER)),
+        f"threshold {chosen:.2f}": (*one, dict(marker="o", ls="", color=INK, ms=8)),
+        "by chance": ((0, 1), (1, 0), dict(color=PALE)),
+    }
+    labels = dict(xlabel="unknown clips rejected", ylabel="known clips kept")
+    return plots.curves([dict(title="What a threshold costs", lines=lines, beside=True) | labels])
+
+
 @plots.style()
 def timeline_figure(frames: ArrayLike, segments: Sequence[classify.Segment], seconds: float) -> Figure:
-    """Frames of a video, and below them a timeline of its segments: the higher the probability, the darker.
+    """Frames of a video, and below them a timeline of its segments with their labels and probabilities.
 
     Args:
         frames: uint8 (count, H, W, 3), evenly spaced over the video.
@@ -91,7 +94,7 @@ def timeline_figure(frames: ArrayLike, segments: Sequence[classify.Segment], sec
     figure = new_figure(9.6, height + 1.9)
     above, below = figure.subfigures(2, 1, height_ratios=(height + 0.1, 1.8))
     strip, timeline = above.add_subplot(), below.add_subplot()
-    width = seconds / len(frames)
+    width, center = seconds / len(frames), dict(ha="center", va="center", fontsize=9)
     for k, frame in enumerate(frames):
         strip.imshow(frame, extent=(k * width, (k + 0.97) * width, 0, 1), aspect="auto")
     strip.set(xlim=(0, seconds), ylim=(0, 1), xticks=[], yticks=[])
@@ -99,13 +102,13 @@ def timeline_figure(frames: ArrayLike, segments: Sequence[classify.Segment], sec
     for number, (start, end, label, probability) in enumerate(segments):
         look = dict(facecolor=ANSWER, alpha=0.15 + 0.75 * probability, edgecolor="white", lw=1.5)
         timeline.add_patch(Rectangle((start, 0), end - start, 1, **look))
-        fits = (end - start) / seconds > 0.012 * len(label)
-        y = 0.5 if fits else (1.25, 1.65, 2.05)[number % 3]
-        timeline.text((start + end) / 2, y, label, ha="center", va="center", fontsize=9)
+        fits, middle = (end - start) / seconds > 0.012 * len(label), (start + end) / 2
+        timeline.text(middle, 0.5, f"{label}\n" * fits + f"{probability:.0%}", **center)
         if not fits:
-            timeline.plot([(start + end) / 2] * 2, (1, y - 0.17), color=INK, lw=0.8)
+            y = (1.25, 1.65, 2.05)[number % 3]
+            timeline.text(middle, y, label, **center)
+            timeline.plot([middle] * 2, (1, y - 0.17), color=INK, lw=0.8)
     timeline.set(xlim=(0, seconds), ylim=(0, 2.3), yticks=[])
-    timeline.set_title("the darker, the higher the probability", loc="right", fontsize=9)
     timeline.set_xlabel("seconds", color=TIME)
     timeline.spines["left"].set_visible(False)
     return figure
@@ -212,8 +215,7 @@ def timeline_explorer(
 @exercise
 def check_protocol_starts(solution: Callable) -> None:
     """Notebook 07: the first frames of torchvision's five clips of 16, from the number of frames of a video."""
-    hint = "A video of 16 frames has one clip, from frame 0; it is taken five times."
-    require(list(solution(16)) == [0] * 5, hint)
+    require(list(solution(16)) == [0] * 5, "A video of 16 frames has one clip, from frame 0. Take it five times.")
     last = list(solution(60))[-1]
     require(last == 44, f"Of 60 frames the last clip begins at 44 and ends with the video; yours begins at {last}.")
     for n in (60, 17, 20, 31, 100, 6751):
@@ -223,15 +225,14 @@ def check_protocol_starts(solution: Callable) -> None:
 
 
 @exercise
-def check_vote(solution: Callable) -> None:
+def check_predict_from_clips(solution: Callable) -> None:
     """Notebook 07: the predicted class of a video, an index, from the logits of its clips (clips, classes)."""
     single = torch.tensor([[1.0, 3.0, 2.0]])
     require(solution(single) == 1, "With a single clip it is the class with the highest logit.")
     loud = torch.tensor([[30.0, 0, 0], [0, 2.0, 0], [0, 2.0, 0]])
     require(solution(loud) == 1, "One clip with large logits has overruled two: average after the softmax.")
     undecided = torch.tensor([[2.0, 1.9, 0], [2.0, 1.9, 0], [0, 3.0, 0]])
-    hint = "Do not count the best class of each clip: a nearly undecided clip has half a vote for each of two classes."
-    require(solution(undecided) == 1, hint)
+    require(solution(undecided) == 1, "Do not count the best class of each clip: average the probabilities.")
 
 
 @exercise

@@ -1,40 +1,27 @@
-"""The figures, the long trainings and the exercise checks of notebook 10."""
+"""The figures and the exercise checks of notebook 10; its long trainings are in `ancestor_runs`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from sklearn.metrics import confusion_matrix
-from sklearn.svm import LinearSVC
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from helpers import plots
 from helpers.lessons.exercises import exercise, require
-from helpers.lessons.stored_runs import checkpoint_path
-from helpers.networks import count_parameters
 from helpers.plots import ANSWER, INK, SPACE, TIME, draw_arrow, draw_frame, draw_kind, new_figure
 from helpers.stickfigures import Scene
-from helpers.training import predict, train
 
-__all__ = (
-    "NAMES Trainings check_flow_channels check_frames_seen check_settled deviation_when_still flow_figure relatives_figure"
-).split()
-
-NAMES = dict(
-    single="single frame", late="late fusion", early="early fusion", slow="slow fusion", spatial="spatial stream",
-    temporal="temporal stream", average="two streams, mean", svm="two streams, SVM", maxpool="CNN + max-pooling",
-    lstm="CNN + LSTM", fr2d="f-R2D", i3d="f-R2D, inflated", r3d="R3D", r2plus1d="R(2+1)D",
-)  # fmt: skip
+__all__ = ["check_flow_channels", "check_frames_seen", "check_settled", "flow_figure", "relatives_figure"]
 
 
 @plots.style()
 def flow_figure(shots: Mapping[str, tuple[Scene, int]], flow: Callable[[np.ndarray], Tensor], every: int = 7) -> Figure:
     """Gray frames side by side, with thin arrows for flow of over half a pixel and thick ones for the joints' true steps.
+
+    All arrows are 1 / 0.6 times as long as the motion.
 
     Args:
         shots: for each title a scene, and the number of the frame whose motion is drawn.
@@ -107,99 +94,6 @@ def relatives_figure(channels: int, middle: int) -> Figure:
     axes.set(xlim=(0, 9.4), ylim=(0, 2.5), aspect="equal", xticks=[], yticks=[])
     axes.set_axis_off()
     return figure
-
-
-@torch.inference_mode()
-def deviation_when_still(image: nn.Module, network: nn.Module, x: Tensor, frames: int = 10) -> float:
-    """The largest difference between the logits of `network` for still clips and of `image` for their frame x (B, 3, 1, H, W).
-
-    It is a fraction of the largest logit. Both networks are in eval mode afterwards.
-    """
-    expected = image.eval()(x)
-    difference = network.eval()(x.expand(-1, -1, frames, -1, -1)) - expected
-    return (difference.abs().max() / expected.abs().max()).item()
-
-
-def _table(logits, labels):
-    return confusion_matrix(labels, logits.argmax(1)).tolist()
-
-
-@dataclass
-class Trainings:
-    """The long trainings of notebook 10, each a function of its settings for `stored_runs.load_or_run`.
-
-    Args:
-        build: a name and a seed to a network.
-        make_clips: (count, seed, name, paired) to a list of clips and labels, as the network of this name reads them.
-        augment: a name to the augmentation of its clips.
-        inflated: f-R2D, and "replicate" or "zeros" for the ends of the clip, to a 3D network.
-    """
-
-    build: Callable[[str, int], nn.Module]
-    make_clips: Callable[..., list]
-    augment: Callable[[str], Callable]
-    inflated: Callable[[nn.Module, str], nn.Module]
-
-    def train(self, name, seed, clips, epochs, lr, network=None, tag="") -> tuple[nn.Module, dict[str, Any]]:
-        """One network, and its number of parameters, history and confusion matrix on 500 test clips."""
-        network = network or self.build(name, seed)
-        options = dict(augment=self.augment(name), checkpoint=checkpoint_path(f"ancestors_{name}{tag}_{seed}"))
-        train_set, test_set = self.make_clips(clips, 1000 + seed, name), self._test_set(seed, name)
-        history = train(network, train_set, test_set, epochs, lr=lr, seed=seed, **options)
-        history = [{key: round(value, 4) for key, value in line.items()} for line in history]
-        table = _table(*predict(network, test_set))
-        return network, dict(parameters=count_parameters(network), history=history, table=table)
-
-    def alone(self, name, **settings) -> dict[str, Any]:
-        """What is stored of a network that is trained by itself."""
-        return self.train(name, **settings)[1]
-
-    def two_streams(self, seed, clips, epochs, lr) -> dict[str, Any]:
-        """Both streams, the mean of their probabilities, and an SVM on both, fitted on 500 clips that neither has read."""
-        probs, labels = {}, {}
-        for name in ("spatial", "temporal"):
-            network, _ = self.train(name, seed, clips, epochs, lr)
-            parts = dict(fit=self.make_clips(500, 4000 + seed, name), test=self._test_set(seed, name))
-            for part, some in parts.items():
-                logits, labels[part] = predict(network, some)
-                probs[name, part] = logits.softmax(1)
-        fit, test = (np.hstack([F.normalize(probs[n, part]) for n in ("spatial", "temporal")]) for part in parts)
-        svm = LinearSVC().fit(fit, labels["fit"])
-        scores = dict(spatial=probs["spatial", "test"], temporal=probs["temporal", "test"])
-        scores["average"] = (scores["spatial"] + scores["temporal"]) / 2
-        scores["svm"] = torch.from_numpy(svm.decision_function(test))
-        return dict(tables={name: _table(score, labels["test"]) for name, score in scores.items()})
-
-    def lstm(self, seed, clips, epochs, lr, lstm_epochs, lstm_lr) -> dict[str, Any]:
-        """The CNN with max-pooling, then the LSTM on it, frozen; and what the LSTM predicts after each frame."""
-        network = self.build("lstm", seed)
-        pooling, _ = self.train("maxpool", seed, clips, epochs, lr)
-        network.cnn.load_state_dict(pooling.cnn.state_dict())
-        network.cnn.requires_grad_(False)
-        network, run = self.train("lstm", seed, clips, lstm_epochs, lstm_lr, network)
-        run["parameters"] = count_parameters(network.requires_grad_())
-        x, labels = zip(*self._test_set(seed, "lstm"))
-        labels = torch.tensor(labels)
-        with torch.inference_mode():
-            logits = torch.cat([network.eval().at_each_frame(few) for few in torch.stack(x).split(50)])
-        truth = logits.softmax(2)[torch.arange(len(labels)), :, labels].mean(0)
-        right = (logits.argmax(2) == labels[:, None]).float().mean(0)
-        return run | {key: [round(v, 4) for v in t.tolist()] for key, t in dict(truth=truth, right=right).items()}
-
-    def i3d(self, seed, clips, epochs, lr, tuned_epochs) -> dict[str, Any]:
-        """f-R2D, the network inflated from it with both kinds of ends, and the one with repeated ends after training."""
-        image, _ = self.train("fr2d", seed, clips, epochs, lr)
-        test_set, before, off = self._test_set(seed, "fr2d"), {}, {}
-        still = torch.stack([x[:, :1] for x, _ in test_set[:50]])
-        for ends in ("replicate", "zeros"):
-            network = self.inflated(image, ends)
-            before[ends] = _table(*predict(network, test_set))
-            off[ends] = deviation_when_still(image, network, still)
-        _, run = self.train("i3d", seed, clips, tuned_epochs, lr, self.inflated(image, "replicate"))
-        return run | dict(before=before, off=off)
-
-    def _test_set(self, seed, name):
-        return self.make_clips(500, 2000 + seed, name, True)
 
 
 @exercise

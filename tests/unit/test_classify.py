@@ -350,8 +350,10 @@ def test_features_are_what_the_last_layer_reads(pretrained):
         assert torch.allclose(pretrained.network.fc(features), logits, atol=1e-4)
 
 
-def test_device_names():
-    assert "threads" in classify.device_name("cpu") and len(classify.device_name("cpu")) > 12
+def test_device_names(monkeypatch):
+    for count, end in ((1, ", 1 thread"), (2, ", 2 threads")):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        assert classify.device_name("cpu").endswith(end) and len(classify.device_name("cpu")) > 12
 
 
 def test_the_command_in_reduced_precision(capsys):

@@ -30,7 +30,7 @@ test_right, test_wrong = exercise_tests(
     right={
         "check_choose_threshold": choose_threshold,
         "check_protocol_starts": lambda n: torch.linspace(0, n - 16, 5, dtype=torch.float64).floor().int().tolist(),
-        "check_vote": lambda logits: int(logits.softmax(1).sum(0).argmax()),
+        "check_predict_from_clips": lambda logits: int(logits.softmax(1).sum(0).argmax()),
     },
     wrong={
         "check_choose_threshold": [
@@ -52,7 +52,7 @@ test_right, test_wrong = exercise_tests(
             (lambda n: [round(k * (n - 16) / 4) for k in range(5)], "Of 17 frames .* rounded down"),
             (lambda n: [0] * 5 if n == 16 else [0, n - 16], "Return five starts"),
         ],
-        "check_vote": [
+        "check_predict_from_clips": [
             (lambda logits: int(logits.softmax(1).min(0).values.argmin()), "a single clip"),
             (lambda logits: int(logits.mean(0).argmax()), "average after the softmax"),
             (lambda logits: int(logits.argmax(1).mode().values), "Do not count the best class"),
@@ -80,9 +80,21 @@ def test_a_timeline_lies_below_its_frames():
     assert above.get_xlim() == below.get_xlim() == (0, 10)
     assert [(box.get_x(), box.get_width()) for box in below.patches] == [(0, 2.5), (2.5, 7.5)]
     assert below.patches[0].get_alpha() > below.patches[1].get_alpha()
-    assert [text.get_text() for text in below.texts] == ["walk", "wave"]
+    assert [text.get_text() for text in below.texts] == ["walk\n100%", "wave\n20%"]
     segments = [(0, 2.4, "wave", 0.9), (2.4, 2.9, "lower arms", 0.4), (2.9, 3.4, "walk", 0.5), (3.4, 12, "kick", 0.9)]
-    assert_readable(lesson.timeline_figure(noise(8), segments, 12))
+    figure = lesson.timeline_figure(noise(8), segments, 12)
+    texts = [text.get_text() for text in figure.get_axes()[1].texts]
+    assert texts == ["wave\n90%", "40%", "lower arms", "50%", "walk", "kick\n90%"]
+    assert_readable(figure)
+
+
+def test_a_threshold_lies_on_the_curve_of_all_thresholds():
+    figure = lesson.threshold_figure(torch.tensor([0.5, 0.8, 0.9, 0.95]), torch.tensor([0.3, 0.85]), 0.8)
+    every, one, chance = (line.get_xydata() for line in figure.get_axes()[0].lines)
+    assert np.allclose(one, [[0.5, 0.75]]) and (every == one).all(1).any()
+    assert np.allclose(every[[0, -1]], [[0, 1], [1, 0]]) and np.allclose(chance, [[0, 1], [1, 0]])
+    assert [text.get_text() for text in figure.get_axes()[0].get_legend().texts][1] == "threshold 0.80"
+    assert_readable(figure)
 
 
 def test_a_reliability_diagram_has_the_interval_of_each_bin():

@@ -1,19 +1,16 @@
-"""Notebook 10: its figures, its long trainings and the checks of its exercises."""
+"""Notebook 10: its figures and the checks of its exercises."""
 
 import math
 
 import numpy as np
-import pytest
 import torch
 from lesson_tests import assert_readable, colors, exercise_tests
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.quiver import Quiver
-from torch import nn
 
 from helpers import plots
 from helpers.lessons import meet_the_ancestors as lesson
 from helpers.stickfigures import Scene
-from helpers.transforms import random_horizontal_flip
 
 
 def frames_seen(extents, strides):
@@ -83,90 +80,3 @@ def test_the_arrows_are_the_flow_where_it_is_fast_and_the_steps_of_the_joints():
     assert set(steps.U) == {4} and set(steps.V) == {0} and np.all(steps.get_offsets() == 19.5)
     assert axes.get_title(loc="left") == "a"
     assert_readable(figure)
-
-
-class Tiny(nn.Module):
-    """The mean of a clip over its pixels, frame by frame, as features; with the parts that the trainings ask for."""
-
-    def __init__(self):
-        super().__init__()
-        self.cnn, self.fc = nn.Linear(3, 4), nn.Linear(4, 10)
-
-    def at_each_frame(self, x):  # (B, C, T, H, W) to (B, T, 10)
-        return self.fc(self.cnn(x.mean((3, 4)).transpose(1, 2)).cumsum(1))
-
-    def forward(self, x):
-        return self.at_each_frame(x)[:, -1]
-
-
-@pytest.fixture
-def trainings(tmp_path, monkeypatch):
-    monkeypatch.setattr(lesson, "checkpoint_path", lambda name: tmp_path / f"{name}.pt")
-
-    def build(name, seed):
-        torch.manual_seed(seed)
-        return Tiny()
-
-    def make_clips(clips, seed, name="", paired=False):
-        asked.append((clips, seed, name, paired))
-        generator = torch.Generator().manual_seed(seed)
-        return [(torch.randn(3, 2, 4, 4, generator=generator), k % 10) for k in range(20)]
-
-    asked = []
-    trainings = lesson.Trainings(build, make_clips, lambda name: random_horizontal_flip, lambda image, ends: image)
-    trainings.asked = asked
-    return trainings
-
-
-def test_a_training_tests_on_500_paired_clips_that_it_was_not_trained_on(trainings):
-    run = trainings.alone("slow", seed=3, clips=40, epochs=2, lr=1e-3)
-    assert trainings.asked == [(40, 1003, "slow", False), (500, 2003, "slow", True)]
-    assert run["parameters"] == 66 and [line["epoch"] for line in run["history"]] == [1, 2]
-    assert np.sum(run["table"]) == 20 and np.trace(run["table"]) == 20 * run["history"][-1]["test"]
-
-
-def test_the_svm_is_fitted_on_clips_that_no_stream_was_trained_or_tested_on(trainings):
-    run = trainings.two_streams(seed=1, clips=40, epochs=1, lr=1e-3)
-    assert list(run["tables"]) == ["spatial", "temporal", "average", "svm"]
-    assert (500, 4001, "spatial", False) in trainings.asked and (500, 4001, "temporal", False) in trainings.asked
-    assert run["tables"]["spatial"] == run["tables"]["temporal"] == run["tables"]["average"]  # the same network here
-    assert all(np.sum(table) == 20 for table in run["tables"].values())
-
-
-def test_the_lstm_keeps_the_cnn_of_max_pooling_and_predicts_after_each_frame(trainings, monkeypatch):
-    kept, train = {}, lesson.Trainings.train
-
-    def remember(self, name, *args, **options):
-        network, run = train(self, name, *args, **options)
-        kept[name] = network
-        return network, run
-
-    monkeypatch.setattr(lesson.Trainings, "train", remember)
-    run = trainings.lstm(seed=1, clips=40, epochs=1, lr=1e-2, lstm_epochs=3, lstm_lr=1e-2)
-    assert torch.equal(kept["lstm"].cnn.weight, kept["maxpool"].cnn.weight)
-    assert not torch.equal(kept["lstm"].fc.weight, kept["maxpool"].fc.weight)
-    assert not torch.equal(kept["maxpool"].cnn.weight, trainings.build("maxpool", 1).cnn.weight)
-    assert run["parameters"] == 66 and len(run["truth"]) == len(run["right"]) == 2
-    assert run["right"][-1] == np.trace(run["table"]) / 20
-
-
-def test_inflation_is_measured_with_both_ends_before_it_is_trained(trainings):
-    trainings.inflated = lambda image, ends: nn.Sequential(image, nn.Threshold(1e9, float(ends == "zeros")))
-    run = trainings.i3d(seed=1, clips=40, epochs=1, lr=1e-3, tuned_epochs=1)
-    assert set(run["before"]) == set(run["off"]) == {"replicate", "zeros"}
-    assert run["off"]["zeros"] > run["off"]["replicate"] > 0 and len(run["history"]) == 1
-
-
-def test_the_deviation_is_a_fraction_of_the_largest_logit():
-    class Image(nn.Module):
-        def forward(self, x):  # (B, 3, T, 1, 1)
-            return x.mean(2).flatten(1)
-
-    class Network(Image):
-        def forward(self, x):
-            assert x.shape[2] == 10
-            return super().forward(x) * torch.tensor([1.0, 1.0, 0.5])
-
-    x = torch.tensor([1.0, -4.0, 2.0]).view(1, 3, 1, 1, 1)
-    assert lesson.deviation_when_still(Image(), Image(), x) == 0
-    assert lesson.deviation_when_still(Image(), Network(), x) == 0.25
