@@ -1,6 +1,10 @@
-"""The figures and exercise checks of notebook 13."""
+"""The figures, the timing of single layers and the exercise checks of notebook 13."""
 
+import copy
+import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -11,6 +15,7 @@ from helpers import plots
 from helpers.blocks import randomize_batchnorm_
 from helpers.lessons.exercises import close, exercise, require
 from helpers.plots import INK, SPACE, TIME, new_figure
+from helpers.scale.inference import interleaved
 
 __all__ = [
     "KINDS",
@@ -18,7 +23,7 @@ __all__ = [
     "check_least_seconds",
     "kind",
     "layers_below_roofline",
-    "planes_figure",
+    "median_seconds",
     "roofline_figure",
     "time_figure",
 ]
@@ -29,7 +34,8 @@ KINDS = ["1×7×7", "1×3×3", "3×1×1", "shortcut", "batch norm", "ReLU"]
 _LEGEND = {
     "spatial convolutions": (("1×3×3", "1×7×7"), dict(color=SPACE)),
     "temporal convolutions": (("3×1×1",), dict(color=TIME, marker="^")),
-    "batch norms and ReLUs": (("batch norm", "ReLU"), dict(color=INK, mfc="none")),
+    "batch norms": (("batch norm",), dict(color=INK, mfc="none")),
+    "ReLUs": (("ReLU",), dict(color=INK, marker="x")),
 }
 
 
@@ -42,7 +48,7 @@ def kind(layer: nn.Module) -> str:
 
 
 def time_figure(seconds: Mapping[str, float], flop: Mapping[str, int], total: float) -> Figure:
-    """Bars: the fractions of the time and of the FLOP that each kind of layer has; the last bar is the rest of the time.
+    """Bars: the fractions of the time and of the FLOPs that each kind of layer has; the last bar is the rest of the time.
 
     Args:
         seconds, flop: sums over all layers of a kind, the same kinds in both.
@@ -52,7 +58,7 @@ def time_figure(seconds: Mapping[str, float], flop: Mapping[str, int], total: fl
     work = [value / sum(flop.values()) for value in flop.values()]
     panels = {
         "fraction of the time": ([*fractions, max(0.0, 1 - sum(fractions))], "{:.1%}".format),
-        "fraction of the FLOP": ([*work, 0.0], "{:.1%}".format),
+        "fraction of the FLOPs": ([*work, 0.0], "{:.1%}".format),
     }
     return plots.bars([*seconds, "sums and the rest"], panels, shared=True)
 
@@ -72,10 +78,33 @@ def layers_below_roofline(rows: Sequence[tuple], peak: float, bandwidth: float) 
     return roofline_figure(kinds, peak, bandwidth)
 
 
-def planes_figure(yuv: Sequence[np.ndarray]) -> Figure:
-    """The planes Y, U and V of a frame, each (H, W) with values of 0 to 255, as gray images side by side."""
-    gray = np.stack([np.stack([plane] * 3, axis=-1) for plane in yuv]).clip(0, 255).astype(np.uint8)
-    return plots.film_strip(gray, list("YUV"), columns=3, color=INK)
+def median_seconds(
+    layers: Mapping[str, nn.Module], size: Sequence[int], training: bool = False, rounds: int = 5
+) -> dict[str, float]:
+    """The median seconds of each layer, timed in turn, in the better of the default and the channels-last layout.
+
+    Args:
+        layers: not changed; the first weights of each tell its input channels.
+        size: (T, H, W) of the feature maps.
+        training: time forward and backward pass of a training step, not the inference alone.
+    """
+    layouts, functions = (torch.contiguous_format, torch.channels_last_3d), {}
+    for (name, layer), layout in product(layers.items(), layouts):
+        *_, channels = next(layer.parameters()).shape[:2]  # (C out, C in) of a convolution, (C,) of a batch norm
+        maps = torch.randn(1, channels, *size).to(memory_format=layout).requires_grad_(training)
+        layer = copy.deepcopy(layer).train(training).to(memory_format=layout)
+        functions[name, layout] = partial(_step if training else _predict, layer, maps)
+    taken = interleaved(functions, rounds=rounds)
+    return {name: min(statistics.median(taken[name, layout]) for layout in layouts) for name in layers}
+
+
+@torch.inference_mode()
+def _predict(layer, maps):
+    layer(maps)
+
+
+def _step(layer, maps):
+    layer(maps).sum().backward()
 
 
 @plots.style()
@@ -94,7 +123,7 @@ def roofline_figure(kinds: Mapping[str, tuple], peak: float, bandwidth: float) -
     ridge = np.clip(peak / bandwidth, *ends)
     axes.plot([ends[0], ridge], [bandwidth * ends[0], bandwidth * ridge], color=INK, lw=1.6)
     axes.plot([ridge, ends[1]], [peak, peak], color=INK, lw=1.6)
-    axes.set(xscale="log", yscale="log", xlim=ends, xlabel="arithmetic intensity, FLOP per byte", ylabel="GFLOP/s")
+    axes.set(xscale="log", yscale="log", xlim=ends, xlabel="arithmetic intensity, FLOPs per byte", ylabel="GFLOP/s")
     near = dict(textcoords="offset points", fontsize=10)
     axes.annotate(f"compute-bound: {peak:,.0f} GFLOP/s", (ends[1], peak), (-6, 6), ha="right", **near)
     x = ridge**0.65 * ends[0] ** 0.35  # between memory-bound and compute-bound layers

@@ -1,4 +1,4 @@
-"""Decoded frames become a clip for the network, without full-size RGB frames in between. Built in notebook 13.
+"""Decoded frames become a clip for the network, without full-size RGB frames in between. See notebook 13.
 
 A decoder gives a frame as one plane of brightness, Y, and two of color, U and V, which have half the height and half the
 width. The crop that the network reads is fetched from these planes, and only that crop becomes RGB.

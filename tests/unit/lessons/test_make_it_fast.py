@@ -1,10 +1,11 @@
-"""Notebook 13: its figure and the checks of its exercises."""
+"""Notebook 13: its figures, the timing of its layers and the checks of its exercises."""
 
 import copy
 from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from lesson_tests import assert_readable, exercise_tests
 from torch import nn
 
@@ -82,16 +83,29 @@ def test_bars_of_time_and_work_are_fractions():
 
 
 def test_layers_are_points_at_their_intensity_and_speed():
-    layers = [("1×3×3", 0.5, 100e9, 1e9), ("3×1×1", 0.25, 20e9, 1e9), ("batch norm", 0.1, 1e9, 6e9), ("other", 1, 0, 1)]
+    layers = [("1×3×3", 0.5, 100e9, 1e9), ("3×1×1", 0.25, 20e9, 1e9), ("batch norm", 0.1, 1e9, 6e9)]
+    layers += [("ReLU", 0.2, 1e9, 12e9), ("other", 1, 0, 1)]
     (axes,) = lesson.layers_below_roofline(layers, peak=400, bandwidth=25).get_axes()
     points = {line.get_label(): (line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[2:]}
     assert points["spatial convolutions"] == pytest.approx((100, 200))
     assert points["temporal convolutions"] == pytest.approx((20, 80))
-    assert points["batch norms and ReLUs"] == pytest.approx((1 / 6, 10)) and len(points) == 3
+    assert points["batch norms"] == pytest.approx((1 / 6, 10)) and points["ReLUs"] == pytest.approx((1 / 12, 5))
+    assert len(points) == 4 == len({line.get_marker() + str(line.get_color()) for line in axes.lines[2:]})
 
 
-def test_planes_are_shown_as_gray_images():
-    figure = lesson.planes_figure([np.full((4, 4), value) for value in (-3.0, 100.6, 300.0)])
-    images = [axes.get_images()[0].get_array() for axes in figure.get_axes()]
-    assert [np.unique(image).tolist() for image in images] == [[0], [100], [255]]
-    assert [text for text in "YUV"] == [axes.get_xlabel() for axes in figure.get_axes()]
+@pytest.mark.parametrize("training", [False, True])
+def test_layers_are_timed_in_the_better_layout_and_stay_as_they_are(training, monkeypatch):
+    called = []
+
+    def interleaved(functions, rounds):
+        for function in functions.values():
+            function()
+        called.append(rounds)
+        return {(name, layout): [9.0, 1.0, k] for k, (name, layout) in enumerate(functions, start=2)}
+
+    monkeypatch.setattr(lesson, "interleaved", interleaved)
+    layers = {"3D": nn.Conv3d(3, 5, 3), "rest": nn.Sequential(nn.BatchNorm3d(4), nn.ReLU(inplace=True))}
+    before = copy.deepcopy(layers["rest"].state_dict())
+    assert lesson.median_seconds(layers, (3, 4, 5), training, rounds=7) == {"3D": 2, "rest": 4} and called == [7]
+    after = layers["rest"].state_dict()
+    assert all(map(torch.equal, before.values(), after.values())) and layers["3D"].weight.grad is None
