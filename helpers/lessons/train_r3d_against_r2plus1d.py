@@ -1,13 +1,152 @@
-"""The exercise checks of notebook 09."""
+"""Notebook 09: its figures, the clips and trainings of its second comparison, and its exercise checks."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from matplotlib.figure import Figure
+from torch import Tensor, nn
 
+from helpers import plots, transforms
 from helpers.lessons.exercises import exercise, require
+from helpers.networks import count_parameters
+from helpers.stickfigures import ACTIONS, MORE_ACTIONS, REVERSE_OF, StickFigures
+from helpers.training import accuracy, predict, train
+from helpers.transforms import random_horizontal_flip
 
-__all__ = ["check_ceiling", "check_order_matters"]
+__all__ = ["FIFTEEN", "LABELS", "check_ceiling", "check_order_matters", "error_curves", "fairly", "long_curves",
+           "noisy_clips", "one_cycle", "rate_curves"]  # fmt: skip
+FIFTEEN = ACTIONS + MORE_ACTIONS
+LABELS = dict(r3d="R3D", r2plus1d="R(2+1)D", fr2d="f-R2D")
+LABELS |= dict(r2plus1d_plain="R(2+1)D, no BN, no ReLU", r2plus1d_norm="R(2+1)D, no ReLU")
+_LOOK = {
+    "r3d": dict(color=plots.INK, ls="--"),
+    "r2plus1d": dict(color=plots.ANSWER, ls="-"),
+    "r2plus1d_plain": dict(color="#9467BD", ls=":"),
+    "r2plus1d_norm": dict(color="#9467BD", ls="-."),
+}
+
+
+def one_cycle(rates: Sequence[float]) -> Figure:
+    """A learning rate over the steps of a training, as fractions of its highest value."""
+    panel = dict(title="one cycle", lines={"": (range(len(rates)), rates, dict(color=plots.INK))})
+    return plots.curves([panel | dict(xlabel="% of all steps", ylabel="fraction of the highest rate")])
+
+
+def error_curves(errors: Callable[[str, str], np.ndarray], names: Iterable[str]) -> Figure:
+    """Training and test error of each network over the epochs: the mean of its seeds dark, each seed pale.
+
+    Args:
+        errors: of a network's name and "seen" or "new", (seeds, epochs), in percent.
+    """
+    panels = []
+    for what, title in (("seen", "training error"), ("new", "test error")):
+        lines = {}
+        for name in names:
+            curves = errors(name, what)
+            epochs = range(1, curves.shape[1] + 1)
+            lines |= {f"_{name}{k}": (epochs, curve, _LOOK[name] | dict(alpha=0.25)) for k, curve in enumerate(curves)}
+            lines[LABELS[name]] = epochs, curves.mean(0), _LOOK[name]
+        panels.append(dict(title=f"{title} (pale: single seeds)", lines=lines, xlabel="epoch", ylabel="error, %"))
+    return plots.curves(panels)
+
+
+def rate_curves(sweep: Mapping[tuple[str, int, float], float]) -> Figure:
+    """The error over the learning rate, for each network, with 18 and with 34 layers; a dotted line where one guesses.
+
+    Args:
+        sweep: validation errors in percent, by name, layers and highest learning rate.
+    """
+    every = sorted({lr for _, _, lr in sweep})
+    panels = []
+    for depth in (18, 34):
+        guess = 100 - 100 / len(FIFTEEN)
+        lines = {"guessing": ((0, len(every) - 1), (guess, guess), dict(color=plots.INK, ls=":", lw=1))}
+        for name in dict.fromkeys(name for name, layers, _ in sweep if layers == depth):
+            rates = sorted(lr for one, layers, lr in sweep if (one, layers) == (name, depth))
+            at = [every.index(lr) for lr in rates]
+            lines[LABELS[name]] = at, [sweep[name, depth, lr] for lr in rates], _LOOK[name] | dict(marker="o")
+        panel = dict(title=f"{depth} layers, after 1,500 steps", lines=lines, ylabel="validation error, %")
+        panel |= dict(xlabel="highest learning rate", xticks={k: f"{lr:.2g}" for k, lr in enumerate(every)})
+        panels.append(panel | dict(like=0) if panels else panel)
+    return plots.curves(panels)
+
+
+def long_curves(trainings: Mapping[tuple[str, int], list[dict[str, Any]]], steps: int) -> Figure:
+    """The errors of long trainings over their steps, 18 layers left, 34 right; the training error thick, later seeds paler.
+
+    Args:
+        trainings: what `fairly` returned, for each seed, by name and layers.
+        steps: of an epoch.
+    """
+    panels = []
+    for depth in (18, 34):
+        lines = {}
+        for name in ("r3d", "r2plus1d"):
+            for what, label, width in (("seen", "training", 1.8), ("val", "validation", 0.8)):
+                for k, run in enumerate(trainings[name, depth]):
+                    curve = [max(100 - 100 * line[what], 0.1) for line in run["history"]]  # 0 has no logarithm
+                    at = steps * np.arange(1, len(curve) + 1)
+                    key = f"_{name}{what}{k}" if k else f"{LABELS[name]}, {label}"
+                    lines[key] = at, curve, _LOOK[name] | dict(lw=width, alpha=0.6**k)
+        panel = dict(title=f"{depth} layers", lines=lines, log=True, xlabel="steps", ylabel="error, %")
+        panels.append(panel | dict(like=0) if panels else panel)
+    return plots.curves(panels)
+
+
+@functools.lru_cache(maxsize=2)  # clips that several trainings share are drawn once
+def noisy_clips(
+    clips: int, seed: int, noise: float, frames: int, size: int, paired: bool = False
+) -> list[tuple[Tensor, int]]:
+    """Clips (3, frames, size, size) of `FIFTEEN` with noise on every pixel, and their labels.
+
+    Args:
+        noise: its standard deviation, in gray levels.
+        paired: an action that is another one backwards shows the clip before it backwards, noise included.
+    """
+    figures, kept, noisy = StickFigures(clips, seed, frames=frames, size=size, actions=FIFTEEN, paired=paired), [], []
+    for k in range(clips):
+        pixels, label = figures[k]  # (T, H, W, 3)
+        grain = np.random.default_rng([seed, k, 1]).normal(0, noise, pixels.shape)
+        pixels = (pixels + torch.from_numpy(grain)).round().clamp(0, 255).byte()
+        if paired and FIFTEEN[label] in REVERSE_OF:
+            pixels = kept[-1].flip(0)
+        kept.append(pixels)
+        noisy.append((transforms.normalize(pixels), label))
+    return noisy
+
+
+def fairly(
+    build: Callable[[str, int, int, int], nn.Module], name: str, depth: int, seed: int, lr: float, epochs: int,
+    noise: float, clips: int, others: int, frames: int, size: int, width: int, test: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """One training of the second comparison, from nothing but numbers: clips, first weights and order follow from the seed.
+
+    Args:
+        build: makes the network from its name, layers, width and frames.
+        others: validation clips, and as many test clips; the training error is that of as many training clips.
+        test: whether the test clips are looked at, after the last epoch.
+
+    Returns:
+        parameters; history: loss and the accuracies train, seen and val for each epoch; test, if it was asked for.
+    """
+    drawing = dict(noise=noise, frames=frames, size=size)
+    train_set = noisy_clips(clips, 3000 + seed, **drawing)
+    val_set = noisy_clips(others, 4000 + seed, paired=True, **drawing)
+    torch.manual_seed(seed)
+    network = build(name, depth, width, frames)
+    sets = dict(seen=train_set[:others], val=val_set)
+    recipe = dict(epochs=epochs, lr=lr, seed=seed, augment=random_horizontal_flip)
+    history = train(network, train_set, sets, **recipe)
+    columns = "loss", "train", "seen", "val"
+    history = [{key: round(line[key], 4) for key in columns} for line in history]
+    run = dict(parameters=count_parameters(network), history=history)
+    if test:
+        test_set = noisy_clips(others, 5000 + seed, paired=True, **drawing)
+        run["test"] = round(accuracy(*predict(network, test_set)), 4)
+    return run
 
 
 @exercise

@@ -1,9 +1,58 @@
-"""Notebook 09: the checks of its exercises."""
+"""Notebook 09: the clips and trainings of its second comparison, its figures, and the checks of its exercises."""
 
+import numpy as np
+import pytest
 import torch
-from lesson_tests import exercise_tests
+from lesson_tests import assert_readable, exercise_tests
 
 from helpers.lessons import train_r3d_against_r2plus1d as lesson
+from helpers.networks import NETWORKS
+from helpers.stickfigures import REVERSE_OF
+
+
+def test_a_reversed_action_shows_the_clip_before_it_backwards_with_its_noise():
+    noisy, clean = (lesson.noisy_clips(30, 1, noise, 6, 32, paired=True) for noise in (16, 0))
+    pairs = [k for k, (_, label) in enumerate(noisy) if lesson.FIFTEEN[label] in REVERSE_OF]
+    assert len(pairs) > 3
+    for k in pairs:
+        assert torch.equal(noisy[k][0], noisy[k - 1][0].flip(1))
+    assert noisy[0][0].shape == (3, 6, 32, 32) and not torch.equal(noisy[0][0], clean[0][0])
+    assert lesson.noisy_clips(30, 1, 16, 6, 32, paired=True) is noisy  # drawn once
+
+
+def test_a_training_follows_from_its_numbers_and_sees_the_test_clips_once():
+    def build(name, depth, width, frames):
+        return NETWORKS[f"{name}_{depth}"](len(lesson.FIFTEEN), width, paper_widths=True, frames=frames)
+
+    numbers = dict(noise=16, clips=32, others=15, frames=10, size=32, width=8, lr=1e-3, epochs=2, depth=18)
+    runs = [
+        lesson.fairly(build, "r3d", seed=seed, test=test, **numbers)
+        for seed, test in ((1, True), (1, False), (2, True))
+    ]
+    first, again, other = runs
+    assert first["history"] == again["history"] != other["history"] and "test" not in again
+    assert [set(line) for line in first["history"]] == [{"loss", "train", "seen", "val"}] * 2
+    assert 0 <= first["test"] <= 1 and first["parameters"] == again["parameters"] > 0
+
+
+def test_figures_show_what_they_are_given():
+    assert_readable(lesson.one_cycle(np.linspace(0, 1, 100)))
+    curves = {name: 50 + np.arange(6.0).reshape(2, 3) + k for k, name in enumerate(("r3d", "r2plus1d"))}
+    figure = lesson.error_curves(lambda name, what: curves[name], curves)
+    assert_readable(figure)
+    assert [len(axes.lines) for axes in figure.axes] == [6, 6]
+    assert list(figure.axes[0].lines[2].get_ydata()) == [51.5, 52.5, 53.5]  # the mean of two seeds
+    sweep = {(name, depth, lr): 90 * lr + depth for name in curves for depth in (18, 34) for lr in (0.1, 0.2)}
+    figure = lesson.rate_curves(sweep)
+    assert_readable(figure)
+    guess, r3d, _ = figure.axes[1].lines
+    assert guess.get_ydata()[0] == pytest.approx(100 - 100 / 15) and list(r3d.get_ydata()) == [43, 52]
+    run = dict(history=[dict(seen=0.5, val=0.4), dict(seen=1.0, val=0.9)])
+    figure = lesson.long_curves({(name, depth): [run, run] for name in curves for depth in (18, 34)}, steps=375)
+    assert_readable(figure)
+    training, *_ = figure.axes[0].lines
+    assert list(training.get_xdata()) == [375, 750] and list(training.get_ydata()) == [50, 0.1]
+    assert figure.axes[1].get_yscale() == "log"
 
 
 def order_matters(network, clip, axis=1, stay=False):
