@@ -202,8 +202,8 @@ def curves(panels: Sequence[Mapping]) -> Figure:
     Args:
         panels: a dict for each panel. Required are title, xlabel, ylabel, and lines: for each name a tuple of x, y, and
             matplotlib's keywords for the line. Optional are log (a logarithmic y axis), from_zero (the y axis starts at
-            0), like (the number of an earlier panel with the same y axis, counted from 0), xticks (positions, or a
-            text for each), xcolor (of the x label: `TIME` for times) and beside (the legend stands beside the panel).
+            0), like (the number of an earlier panel with the same y axis, counted from 0), xticks (positions, or a text
+            for each), xcolor (of the x label: `TIME` for times), legend (False for none), beside (it is beside the panel).
     """
     figure = new_figure(9.6, 3.4)
     for number, panel in enumerate(panels, start=1):
@@ -219,7 +219,7 @@ def curves(panels: Sequence[Mapping]) -> Figure:
         if panel.get("xticks"):
             ticks = panel["xticks"]
             axes.set_xticks(list(ticks), ticks.values() if isinstance(ticks, Mapping) else None)
-        if any(panel["lines"]):  # a single curve may have the empty name
+        if any(panel["lines"]) and panel.get("legend", True):  # a single curve may have the empty name
             beside = dict(loc="center left", bbox_to_anchor=(1, 0.5)) if panel.get("beside") else {}
             axes.legend(frameon=False, fontsize=9, **beside)
     return figure

@@ -59,18 +59,20 @@ def rate_curves(sweep: Mapping[tuple[str, int, float], float]) -> Figure:
     Args:
         sweep: validation errors in percent, by name, layers and highest learning rate.
     """
-    every = sorted({lr for _, _, lr in sweep})
+    every, names = sorted({lr for _, _, lr in sweep}), dict.fromkeys(name for name, *_ in sweep)
+    guess = 100 - 100 / len(FIFTEEN)
     panels = []
     for depth in (18, 34):
-        guess = 100 - 100 / len(FIFTEEN)
         lines = {"guessing": ((0, len(every) - 1), (guess, guess), dict(color=plots.INK, ls=":", lw=1))}
-        for name in dict.fromkeys(name for name, layers, _ in sweep if layers == depth):
+        for name in names:  # also those without rates at this depth: the one legend has all
             rates = sorted(lr for one, layers, lr in sweep if (one, layers) == (name, depth))
             at = [every.index(lr) for lr in rates]
             lines[LABELS[name]] = at, [sweep[name, depth, lr] for lr in rates], _LOOK[name] | dict(marker="o")
         panel = dict(title=f"{depth} layers, after 1,500 steps", lines=lines, ylabel="validation error, %")
-        panel |= dict(xlabel="highest learning rate", xticks={k: f"{lr:.2g}" for k, lr in enumerate(every)})
-        panels.append(panel | dict(like=0) if panels else panel)
+        panel |= dict(
+            xlabel="highest learning rate × 10,000", xticks={k: f"{1e4 * lr:.2g}" for k, lr in enumerate(every)}
+        )
+        panels.append(panel | (dict(like=0, beside=True) if panels else dict(legend=False)))
     return plots.curves(panels)
 
 
@@ -91,7 +93,8 @@ def long_curves(trainings: Mapping[tuple[str, int], list[dict[str, Any]]], steps
                     at = steps * np.arange(1, len(curve) + 1)
                     key = f"_{name}{what}{k}" if k else f"{LABELS[name]}, {label}"
                     lines[key] = at, curve, _LOOK[name] | dict(lw=width, alpha=0.6**k)
-        panel = dict(title=f"{depth} layers", lines=lines, log=True, xlabel="steps", ylabel="error, %")
+        seeds = " (other seeds paler)" if len(trainings["r3d", depth]) > 1 else ""
+        panel = dict(title=f"{depth} layers{seeds}", lines=lines, log=True, xlabel="steps", ylabel="error, %")
         panels.append(panel | dict(like=0) if panels else panel)
     return plots.curves(panels)
 
