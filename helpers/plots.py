@@ -201,9 +201,9 @@ def curves(panels: Sequence[Mapping]) -> Figure:
 
     Args:
         panels: a dict for each panel. Required are title, xlabel, ylabel, and lines: for each name a tuple of x, y, and
-            matplotlib's keywords for the line. Optional are log (a logarithmic y axis), from_zero (the y axis starts at
-            0), like (the number of an earlier panel with the same y axis, counted from 0), xticks (positions, or a text
-            for each), xcolor (of the x label: `TIME` for times), legend (False for none), beside (it is beside the panel).
+            matplotlib's keywords for the line. Optional are log (a logarithmic y axis), like (the number of an earlier
+            panel with the same y axis, counted from 0), xticks (positions, or a text for each), xcolor (of the x label:
+            `TIME` for times), legend (False for none), and beside (the legend stands beside the panel).
     """
     figure = new_figure(9.6, 3.4)
     for number, panel in enumerate(panels, start=1):
@@ -214,8 +214,6 @@ def curves(panels: Sequence[Mapping]) -> Figure:
         axes.set_xlabel(panel["xlabel"], color=panel.get("xcolor", INK))
         if panel.get("log"):
             axes.set_yscale("log")
-        if panel.get("from_zero"):
-            axes.set_ylim(0, 1.1 * max(max(y) for _, y, _ in panel["lines"].values()))
         if panel.get("xticks"):
             ticks = panel["xticks"]
             axes.set_xticks(list(ticks), ticks.values() if isinstance(ticks, Mapping) else None)

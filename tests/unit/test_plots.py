@@ -198,14 +198,14 @@ def test_positions_of_curves_may_have_texts():
     assert [[label.get_text() for label in part.get_xticklabels()] for part in axes] == [["0.001", "0.002"], ["0", "1"]]
 
 
-def test_curves_may_share_an_axis_begin_at_zero_and_have_no_name():
+def test_curves_may_share_an_axis_and_have_no_name_or_no_legend():
     low = panel(lines={"": ([0, 1], [1, 2], {})}, xcolor=plots.TIME)
     first, alone, shared = plots.curves([panel(), low, low | dict(like=0)]).get_axes()
     assert first.get_ylim() == shared.get_ylim() != alone.get_ylim() and first.get_ylim()[0] < 1
     assert [axes.xaxis.label.get_color() for axes in (first, alone, shared)] == [plots.INK, plots.TIME, plots.TIME]
     assert alone.get_legend() is None
-    free, from_zero = plots.curves([panel(), panel(from_zero=True, beside=True)]).get_axes()
-    assert free.get_ylim()[0] > 90 and from_zero.get_ylim()[0] == 0 and from_zero.get_ylim()[1] > 110
+    silent, told = plots.curves([panel(legend=False), panel(beside=True)]).get_axes()
+    assert silent.get_legend() is None and told.get_legend() is not None
 
 
 def test_bars_are_as_long_as_their_values_and_write_them():

@@ -82,7 +82,12 @@ def test_stored_runs_tell_how_they_were_made(path):
     check_run(run)
     notebook = ROOT / re.search(r"jupyter execute (notebooks/\S+\.ipynb)$", run["command"])[1]
     number = stored_runs._NOTEBOOKS[max(filter(path.stem.startswith, stored_runs._NOTEBOOKS), key=len)]
-    assert notebook.name.startswith(f"{number}_") and "load_or_run" in notebook.read_text(encoding="utf-8")
+    text = notebook.read_text(encoding="utf-8")
+    for lesson in {*re.findall(r"from helpers\.lessons import (\w+)", text)} - {
+        "stored_runs"
+    }:  # one may ask in its place
+        text += (ROOT / "helpers" / "lessons" / f"{lesson}.py").read_text(encoding="utf-8")
+    assert notebook.name.startswith(f"{number}_") and "load_or_run" in text
     assert stored_runs.load_or_run(path.stem, None, **run["settings"]) == run
 
 
