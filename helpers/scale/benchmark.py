@@ -30,7 +30,9 @@ __all__ = ["HEADER", "Line", "Setup", "compare", "decode_all", "draw_video", "fa
            "format_row", "lines", "machine", "main", "measure", "random_network", "training_step"]  # fmt: skip
 
 SIDES = ("torchvision", "ours")
-HEADER = f"{'case, and the precision of ours':36}{'torchvision':>12}{'ours':>10}{'times as fast':>22}{'of the peak':>20}"
+HEADER = (
+    f"{'case, and the precision of ours':36}{'torchvision':>12}{'ours':>10}{'times as fast':>22}{'of the peak':>20}"
+)
 
 
 class Setup(NamedTuple):
