@@ -76,6 +76,16 @@ def pytest_runtest_call(item):
     return result
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Say how a worker of pytest died: -9 is a system without memory, -11 a crash, and 1 a library that ended it."""
+    if error:
+        code = node.gateway._io.popen.wait(10)
+        print(
+            f"\n{node.gateway.id} ended with exit code {code}; {psutil.virtual_memory().available / 1e9:.1f} GB are free"
+        )
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say how much memory each notebook took."""
     peaks = {}
