@@ -41,13 +41,28 @@ class TrainingError(ValueError):
     """A training that cannot be done as asked; the message says why."""
 
 
+def make_optimizer(network: nn.Module, lr: float) -> torch.optim.Optimizer:
+    """AdamW over what is not frozen; only kernels and matrices decay, not biases and batch norms. Built in notebook 09."""
+    learning = [p for p in network.parameters() if p.requires_grad]
+    kernels = dict(params=[p for p in learning if p.ndim > 1], weight_decay=0.05)
+    others = dict(params=[p for p in learning if p.ndim == 1], weight_decay=0.0)
+    return torch.optim.AdamW([kernels, others], lr=lr)
+
+
+def adamw_in_one_cycle(network: nn.Module, lr: float, steps: int) -> tuple[torch.optim.Optimizer, Any]:
+    """The optimizer of a training of so many steps, and the schedule of its learning rate. Built in notebook 09."""
+    optimizer = make_optimizer(network, lr)
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+
+
 def train(
     network: nn.Module, train_set: Clips, test_set: Clips | Mapping[str, Clips], epochs: int, *, lr: float = 3e-3,
     batch_size: int = 16, seed: int = 0, class_weights: Sequence[float] | None = None,
     augment: Callable[[Tensor, np.random.Generator], Tensor] | None = None, checkpoint: str | os.PathLike | None = None,
     fingerprint: str = "", device: str | torch.device = "cpu", workers: int = 0, precision: str | None = None,
+    recipe: Callable = adamw_in_one_cycle,
 ) -> History:  # fmt: skip
-    """Train a classifier of clips with AdamW, label smoothing and a one-cycle learning rate.
+    """Train a classifier of clips with label smoothing; unless told otherwise by AdamW, with a one-cycle learning rate.
 
     Frozen layers (`requires_grad` is False) keep the statistics of their batch norms, too. torch's global random
     generators are left as they were. If torchrun has started several processes, they share every batch evenly; the first
@@ -57,7 +72,7 @@ def train(
         network: (B, C, T, H, W) to logits (B, classes); trained in place, moved to `device`.
         train_set: if it or a data set inside it has a method `set_epoch`, that is called before each epoch.
         test_set: a data set, or several by name; the network is evaluated on each of them after every epoch.
-        lr: the highest learning rate, reached after 30 % of the steps.
+        lr: the highest learning rate; in one cycle it is reached after 30 % of the steps.
         class_weights: the weight of each class in the loss, (classes,); None for equal weights.
         augment: a function of (clip, numpy generator) such as `transforms.random_horizontal_flip`.
         checkpoint: a file that is written after each epoch, and from which the run goes on if it exists.
@@ -66,6 +81,7 @@ def train(
             into shared memory, which a sentence says.
         precision: "float32", or "bfloat16" for the forward pass of each step, by autocast; weights, gradients, loss and
             evaluation stay float32. None takes bfloat16 on a CUDA device that computes in it, float32 elsewhere.
+        recipe: from network, lr and the number of steps to the optimizer and the schedule of its learning rate.
 
     Returns:
         For each epoch: epoch, loss, train (accuracy in train mode, while it changes), test or the names in `test_set`
@@ -95,8 +111,7 @@ def train(
     network = network.to(device)
     model = DistributedDataParallel(network) if world_size > 1 else network
     steps = len(train_set) // batch_size  # the clips left over differ from epoch to epoch
-    optimizer = make_optimizer(network, lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
+    optimizer, schedule = recipe(network, lr, epochs * steps)
     weight = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32, device=device)
     # A mean over the clips. torch's own mean with weights divides by their sum in the batch, which halves do not share.
     reduction = "mean" if weight is None else "none"
@@ -106,7 +121,7 @@ def train(
         class_weights=None if weight is None else weight.tolist(),
         augment=re.sub(" at 0x[0-9a-fA-F]+", "", repr(augment)),  # an address in memory differs from run to run
         trained_parameters=sum(p.numel() for group in optimizer.param_groups for p in group["params"]),
-        processes=world_size, precision=precision,
+        processes=world_size, precision=precision, recipe=recipe.__name__,
     )  # fmt: skip
     state = dict(network=network, optimizer=optimizer, schedule=schedule)
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bfloat16")
@@ -172,14 +187,6 @@ def train_epoch(
     return float(loss_sum), int(correct), count, loading
 
 
-def make_optimizer(network: nn.Module, lr: float) -> torch.optim.Optimizer:
-    """AdamW over what is not frozen; only kernels and matrices decay, not biases and batch norms. Built in notebook 09."""
-    learning = [p for p in network.parameters() if p.requires_grad]
-    kernels = dict(params=[p for p in learning if p.ndim > 1], weight_decay=0.05)
-    others = dict(params=[p for p in learning if p.ndim == 1], weight_decay=0.0)
-    return torch.optim.AdamW([kernels, others], lr=lr)
-
-
 def default_precision(device: torch.device) -> str:
     """ "bfloat16" for a CUDA device that computes in it, else "float32"."""
     return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
@@ -195,10 +202,7 @@ def epoch_batches(clips: int, batch_size: int, seed: int, epoch: int) -> np.ndar
 def predict(
     network: nn.Module, dataset: Clips, batch_size: int = 16, device: str | torch.device = "cpu", workers: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Logits (N, classes) in eval mode and labels (N,) of all clips of a data set, on the CPU. Built in notebook 09.
-
-    The network stays on `device`, in eval mode.
-    """
+    """Logits (N, classes) and labels (N,) of all clips, on the CPU; the network stays on `device`, in eval mode. Built in 09."""
     network.to(device).eval()  # before inference mode: what is moved inside it cannot be trained
     loader = DataLoader(dataset, batch_size, num_workers=workers)
     with torch.inference_mode():

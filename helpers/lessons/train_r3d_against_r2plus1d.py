@@ -121,9 +121,23 @@ def noisy_clips(
     return noisy
 
 
+def sgd_in_steps(network: nn.Module, lr: float, steps: int) -> tuple[torch.optim.Optimizer, Any]:
+    """The paper's recipe, scaled to so many steps: SGD, whose learning rate grows to `lr` and falls to a tenth in steps.
+
+    Of 45 epochs it grows for 10, and is divided by 10 after 20, 30 and 40; weight decay as in the authors' scripts.
+    """
+    optimizer = torch.optim.SGD(network.parameters(), lr, momentum=0.9, weight_decay=1e-4)
+
+    def factor(step):
+        epoch = 45 * (step + 1) / steps
+        return epoch / 10 if epoch < 10 else 0.1 ** (epoch // 10 - 1)
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
 def fairly(
     build: Callable[[str, int, int, int], nn.Module], name: str, depth: int, seed: int, lr: float, epochs: int,
-    noise: float, clips: int, others: int, frames: int, size: int, width: int, test: bool,
+    noise: float, clips: int, others: int, frames: int, size: int, width: int, test: bool, sgd: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """One training of the second comparison, from nothing but numbers: clips, first weights and order follow from the seed.
 
@@ -131,6 +145,7 @@ def fairly(
         build: makes the network from its name, layers, width and frames.
         others: validation clips, and as many test clips; the training error is that of as many training clips.
         test: whether the test clips are looked at, after the last epoch.
+        sgd: whether it is trained by `sgd_in_steps`, in place of AdamW in one cycle.
 
     Returns:
         parameters; history: loss and the accuracies train, seen and val for each epoch; test, if it was asked for.
@@ -141,8 +156,9 @@ def fairly(
     torch.manual_seed(seed)
     network = build(name, depth, width, frames)
     sets = dict(seen=train_set[:others], val=val_set)
-    recipe = dict(epochs=epochs, lr=lr, seed=seed, augment=random_horizontal_flip)
-    history = train(network, train_set, sets, **recipe)
+    settings = dict(epochs=epochs, lr=lr, seed=seed, augment=random_horizontal_flip)
+    settings |= dict(recipe=sgd_in_steps) if sgd else {}
+    history = train(network, train_set, sets, **settings)
     columns = "loss", "train", "seen", "val"
     history = [{key: round(line[key], 4) for key in columns} for line in history]
     run = dict(parameters=count_parameters(network), history=history)

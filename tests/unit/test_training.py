@@ -418,7 +418,8 @@ def test_wrong_calls_are_refused(tmp_path, monkeypatch):
     training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=1, checkpoint=path)
     with pytest.raises(TrainingError, match="is of a run with .*delete it or name another"):
         training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=2, checkpoint=path)
-    for other in (dict(fingerprint="other clips"), dict(augment=random_horizontal_flip), dict(class_weights=[1, 2])):
+    others = [dict(fingerprint="other clips"), dict(augment=random_horizontal_flip), dict(class_weights=[1, 2])]
+    for other in [*others, dict(recipe=lambda *how: training.adamw_in_one_cycle(*how))]:
         with pytest.raises(TrainingError, match="is of a run with"):
             training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=1, checkpoint=path, **other)
     monkeypatch.setattr(training, "rank_and_world_size", lambda: (0, 2))

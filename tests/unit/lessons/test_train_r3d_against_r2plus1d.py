@@ -33,6 +33,23 @@ def test_a_training_follows_from_its_numbers_and_sees_the_test_clips_once():
     assert first["history"] == again["history"] != other["history"] and "test" not in again
     assert [set(line) for line in first["history"]] == [{"loss", "train", "seen", "val"}] * 2
     assert 0 <= first["test"] <= 1 and first["parameters"] == again["parameters"] > 0
+    by_sgd = lesson.fairly(build, "r3d", seed=1, test=False, sgd=True, **numbers)
+    assert by_sgd["history"] != again["history"] and np.isfinite([line["loss"] for line in by_sgd["history"]]).all()
+
+
+def test_the_rate_of_sgd_grows_for_ten_of_45_epochs_and_falls_in_three_steps():
+    layer = torch.nn.Linear(2, 2)
+    optimizer, schedule = lesson.sgd_in_steps(layer, lr=0.5, steps=450)
+    rates = []
+    for _ in range(450):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[0] == pytest.approx(0.5 / 100) and np.allclose(np.diff(rates[:99]), 0.5 / 100)
+    ends = [0.5, 0.05, 0.005, 0.0005]
+    for after, rate in zip((10, 20, 30, 40), ends):  # epochs of ten steps
+        assert np.allclose(rates[10 * after - 1 : 10 * after + 49], rate)
+    assert optimizer.defaults["momentum"] == 0.9 and optimizer.defaults["weight_decay"] == 1e-4
 
 
 def test_figures_show_what_they_are_given():
