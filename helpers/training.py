@@ -50,7 +50,7 @@ def make_optimizer(network: nn.Module, lr: float) -> torch.optim.Optimizer:
 
 
 def adamw_in_one_cycle(network: nn.Module, lr: float, steps: int) -> tuple[torch.optim.Optimizer, Any]:
-    """The optimizer of a training of so many steps, and the schedule of its learning rate. Built in notebook 09."""
+    """The optimizer of a training of so many steps, and the schedule of its learning rate; see notebook 09."""
     optimizer = make_optimizer(network, lr)
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
 
@@ -202,7 +202,7 @@ def epoch_batches(clips: int, batch_size: int, seed: int, epoch: int) -> np.ndar
 def predict(
     network: nn.Module, dataset: Clips, batch_size: int = 16, device: str | torch.device = "cpu", workers: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Logits (N, classes) and labels (N,) of all clips, on the CPU; the network stays on `device`, in eval mode. Built in 09."""
+    """Logits (N, classes) and labels (N,), on the CPU; the network stays on `device`, in eval mode. Built in notebook 09."""
     network.to(device).eval()  # before inference mode: what is moved inside it cannot be trained
     loader = DataLoader(dataset, batch_size, num_workers=workers)
     with torch.inference_mode():
