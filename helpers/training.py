@@ -116,12 +116,13 @@ def train(
     # A mean over the clips. torch's own mean with weights divides by their sum in the batch, which halves do not share.
     reduction = "mean" if weight is None else "none"
     cross_entropy = nn.CrossEntropyLoss(weight, reduction=reduction, label_smoothing=0.1)
+    # Without its address in memory, which differs from run to run.
+    name_of = lambda function: re.sub(" at 0x[0-9a-fA-F]+", "", repr(function))  # noqa: E731
     settings = dict(
         clips=len(train_set), epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, fingerprint=fingerprint,
         class_weights=None if weight is None else weight.tolist(),
-        augment=re.sub(" at 0x[0-9a-fA-F]+", "", repr(augment)),  # an address in memory differs from run to run
         trained_parameters=sum(p.numel() for group in optimizer.param_groups for p in group["params"]),
-        processes=world_size, precision=precision, recipe=recipe.__name__,
+        processes=world_size, precision=precision, augment=name_of(augment), recipe=name_of(recipe),
     )  # fmt: skip
     state = dict(network=network, optimizer=optimizer, schedule=schedule)
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -419,7 +419,7 @@ def test_wrong_calls_are_refused(tmp_path, monkeypatch):
     with pytest.raises(TrainingError, match="is of a run with .*delete it or name another"):
         training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=2, checkpoint=path)
     others = [dict(fingerprint="other clips"), dict(augment=random_horizontal_flip), dict(class_weights=[1, 2])]
-    for other in [*others, dict(recipe=lambda *how: training.adamw_in_one_cycle(*how))]:
+    for other in [*others, dict(recipe=functools.partial(training.adamw_in_one_cycle))]:
         with pytest.raises(TrainingError, match="is of a run with"):
             training.train(small_network(), Dots(16, 0), Dots(8, 1), epochs=1, seed=1, checkpoint=path, **other)
     monkeypatch.setattr(training, "rank_and_world_size", lambda: (0, 2))
