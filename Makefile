@@ -29,8 +29,9 @@ lab: $(STAMP) ## open the series in JupyterLab
 test: $(STAMP) ## run the quick tests, and the notebooks of part I with their solutions
 	$(PYTEST) -m "not slow and not browser" $(PART_I) tests
 
+# In two runs: a process that has driven kernels and browsers was seen to crash in later tests, as it started other processes.
 test-all: $(EXTRAS) ## run every test once: also all other notebooks, the slow tests and those in a real browser
-	$(PYTEST) notebooks tests
+	$(PYTEST) notebooks tests/browser; first=$$?; $(PYTEST) tests --ignore=tests/browser && exit $$first
 
 check: $(STAMP) ## look for mistakes in the code, and for lines out of format, without running it
 	$(BIN)/ruff check .
