@@ -1,7 +1,7 @@
 """The tests of `cluster_cases.py`, in a process of their own.
 
-Ray stays in a process that has started it. If its servers do not answer for a minute, as on a machine that is busy with
-other tests, or were ended, it ends that process with exit code 1, and pytest keeps its last words to itself.
+Ray leaves threads in the process that has started it. If its server is gone for a minute, it ends that process with exit
+code 1, and pytest keeps its last words to itself.
 """
 
 import subprocess
