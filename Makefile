@@ -29,11 +29,8 @@ lab: $(STAMP) ## open the series in JupyterLab
 test: $(STAMP) ## run the quick tests, and the notebooks of part I with their solutions
 	$(PYTEST) -m "not slow and not browser" $(PART_I) tests
 
-# In three runs: in longer ones a worker was seen to crash, without a stack, in a test of tests/unit that starts processes.
 test-all: $(EXTRAS) ## run every test once: also all other notebooks, the slow tests and those in a real browser
-	$(PYTEST) notebooks tests/browser; first=$$?; \
-	$(PYTEST) tests --ignore=tests/browser --ignore-glob='tests/unit/test_*.py'; second=$$?; \
-	$(PYTEST) tests/unit/test_*.py && exit $$((first + second))
+	$(PYTEST) notebooks tests
 
 check: $(STAMP) ## look for mistakes in the code, and for lines out of format, without running it
 	$(BIN)/ruff check .

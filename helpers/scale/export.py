@@ -7,6 +7,7 @@ What this needs beyond PyTorch comes with `make extras`; without it every functi
 
 import argparse
 import copy
+import functools
 import hashlib
 import importlib
 import json
@@ -83,8 +84,19 @@ def onnx_runtime(path: str | os.PathLike, threads: int = 0) -> Callable[[Tensor]
 def openvino(path: str | os.PathLike, threads: int = 0, precision: str = "f32") -> Callable[[Tensor], Tensor]:
     """The same by OpenVINO; what is float32 in the file is computed as "f32" or "bf16", 8-bit integers as these."""
     settings = dict(INFERENCE_PRECISION_HINT=precision, INFERENCE_NUM_THREADS=threads)
-    compiled = _package("openvino").compile_model(os.fspath(path), "CPU", settings)
+    compiled = _core(_package("openvino")).compile_model(os.fspath(path), "CPU", settings)
     return lambda clips: torch.from_numpy(compiled(_array(clips))["logits"])
+
+
+@functools.cache
+def _core(package):
+    """One for all models, kept. With one for each, as `compile_model` of the package makes them, the process can die later.
+
+    On Linux a Core replaces the stack for signals of its thread, and puts the last one back when it is dropped (2026.4). If
+    two are dropped in the order in which they were made, that stack is gone, and the next signal ends the process: the end
+    of a loader's worker, say, for PyTorch handles SIGCHLD.
+    """
+    return package.Core()
 
 
 class Planar(nn.Module):

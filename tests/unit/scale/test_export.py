@@ -171,8 +171,8 @@ def test_convolutions_and_what_goes_between_them_are_8_bits(trained):
 @pytest.fixture
 def compiled(monkeypatch):
     """What OpenVINO has made of files."""
-    made, compile_model = [], openvino.compile_model
-    monkeypatch.setattr(openvino, "compile_model", lambda *how: made.append(compile_model(*how)) or made[-1])
+    made, compile_model = [], openvino.Core.compile_model
+    monkeypatch.setattr(openvino.Core, "compile_model", lambda *how: made.append(compile_model(*how)) or made[-1])
     return made
 
 
@@ -214,6 +214,23 @@ def test_arrays_and_tensors_of_any_layout_are_taken_and_answers_kept(pair, runti
     assert torch.equal(compute(x.numpy()), kept)
     assert torch.equal(compute(x.numpy().astype(np.float64)), kept)
     assert torch.equal(compute(x.to(memory_format=torch.channels_last_3d)), kept)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGCHLD")
+@pytest.mark.parametrize("pair", NAMES[:1], indirect=True)
+def test_a_process_outlives_the_models_that_it_drops(pair):
+    """Two of OpenVINO, dropped in the order in which they were made; then a child ends, as a loader's worker does."""
+    code = """
+import signal, subprocess, sys
+from helpers.scale import export
+models = [export.openvino(sys.argv[1]) for _ in range(2)]
+while models:
+    del models[0]
+signal.signal(signal.SIGCHLD, lambda *_: None)
+subprocess.run([sys.executable, "-c", ""])
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(pair[1])], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_ranges_need_clips(pair, tmp_path):
