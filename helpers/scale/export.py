@@ -58,16 +58,10 @@ def quantize(path: str | os.PathLike, out: str | os.PathLike, clips: Iterable[Te
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder, "ready.onnx")
         tools.quant_pre_process(path, ready, skip_symbolic_shape=True)
-        tools.quantize_static(
-            ready,
-            out,
-            SimpleNamespace(get_next=lambda: next(batches, None)),
-            calibrate_method=tools.CalibrationMethod.MinMax,
-            activation_type=tools.QuantType.QUInt8,
-            weight_type=tools.QuantType.QInt8,
-            per_channel=True,
-            op_types_to_quantize=["Conv", "Relu", "Add"],  # the linear layer is little work, and 8 bits cost it most
-        )
+        kinds = dict(activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8, per_channel=True)
+        kinds["op_types_to_quantize"] = ["Conv", "Relu", "Add"]  # the linear layer is little work, 8 bits cost it most
+        method, reader = tools.CalibrationMethod.MinMax, SimpleNamespace(get_next=lambda: next(batches, None))
+        tools.quantize_static(ready, out, reader, calibrate_method=method, **kinds)
 
 
 def onnx_runtime(path: str | os.PathLike, threads: int = 0) -> Callable[[Tensor], Tensor]:
@@ -90,11 +84,9 @@ def openvino(path: str | os.PathLike, threads: int = 0, precision: str = "f32") 
 
 @functools.cache
 def _core(package):
-    """One for all models, kept. With one for each, as `compile_model` of the package makes them, the process can die later.
+    """One for all models, kept: each Core gives its thread a stack for signals, and takes it back when it is dropped (2026.4).
 
-    On Linux a Core replaces the stack for signals of its thread, and puts the last one back when it is dropped (2026.4). If
-    two are dropped in the order in which they were made, that stack is gone, and the next signal ends the process: the end
-    of a loader's worker, say, for PyTorch handles SIGCHLD.
+    Of two that are dropped as they came, the thread keeps one that is gone, and dies when a loader's worker ends.
     """
     return package.Core()
 
@@ -150,15 +142,11 @@ def export_planar(network: nn.Module, path: str | os.PathLike, size: tuple[int, 
     names = dict(input_names=["clips"], output_names=["logits", "features", *Planar.STAGES])
     program = torch.onnx.export(Planar(network), (torch.zeros(1, *size),), dynamo=True, verbose=False, **names)
     model = program.model_proto  # a new one each time
-    graph, casts = model.graph, []
-    for tensor in graph.initializer:
+    for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:  # a runtime casts it back once, when it loads the file
             name, half = tensor.name, onnx.numpy_helper.to_array(tensor).astype(np.float16)
             tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}_half"))
-            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
-    nodes = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*casts, *nodes])
+            model.graph.node.insert(0, onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
     _save(model, path, onnx)
 
 
