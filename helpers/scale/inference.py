@@ -50,15 +50,16 @@ def dense_products(
 ) -> dict[str, tuple[Callable, int]]:  # fmt: skip
     """What processors do best, by name: functions without arguments, and the FLOP of each."""
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    maps, kernels = torch.randn(side // 256, 64, 56, 56), torch.randn(64, 64, 3, 3)
-    maps, kernels = (x.to(device, dtype, memory_format=torch.channels_last) for x in (maps, kernels))
-    products = {
-        "matrices": (lambda: a @ b, 2 * side**3),
-        "matrices, one transposed": (lambda: a @ b.T, 2 * side**3),
-        "convolution": (lambda: F.conv2d(maps, kernels, padding=1), 2 * maps.numel() * kernels[0].numel()),
-    }
+    products = {"matrices": (lambda: a @ b, 2 * side**3), "matrices, one transposed": (lambda: a @ b.T, 2 * side**3)}
     if a.device.type == "cpu" and dtype == torch.float32:
         products["matrices, by NumPy"] = (lambda: a.numpy() @ b.numpy(), 2 * side**3)
+    sizes = {"2D convolution": (side // 256, 64, 56, 56), "3D convolution": (1, 128, side // 256, 28, 28)}
+    for name, size in sizes.items():
+        x, w = torch.randn(size), torch.randn(size[1], size[1], *[3] * (len(size) - 2))
+        layout = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+        x, w = (tensor.to(device, dtype, memory_format=layout) for tensor in (x, w))
+        convolve = F.conv2d if x.ndim == 4 else F.conv3d
+        products[name] = (partial(convolve, x, w, padding=1), 2 * x.numel() * w[0].numel())
     return products
 
 
