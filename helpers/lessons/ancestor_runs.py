@@ -17,11 +17,11 @@ from helpers.intervals import wilson_interval
 from helpers.lessons.stored_runs import checkpoint_path, load_or_run
 from helpers.networks import count_parameters
 from helpers.stickfigures import ACTIONS, REVERSE_OF
+from helpers.training import accuracy as accuracy_of
 from helpers.training import predict, train
 
 __all__ = ["NAMES", "Trainings", "accuracy", "cost_of", "deviation_when_still", "print_table"]
 
-SEEDS = (1, 2)
 NAMES = dict(
     single="single frame", late="late fusion", early="early fusion", slow="slow fusion", spatial="spatial stream",
     temporal="temporal stream", average="two streams, mean", svm="two streams, SVM", maxpool="CNN + max-pooling",
@@ -53,32 +53,55 @@ class Trainings:
         make_clips: (count, seed, name, paired) to a list of clips and labels, as the network of this name reads them.
         augment: a name to the augmentation of its clips.
         inflated: f-R2D, and "replicate" or "zeros" for the ends of the clip, to a 3D network.
+        precision: of the forward passes in training, "float32" or "bfloat16"; see `helpers.training.train`.
     """
 
     build: Callable[[str, int], nn.Module]
     make_clips: Callable[..., list]
     augment: Callable[[str], Callable]
     inflated: Callable[[nn.Module, str], nn.Module]
+    precision: str = "float32"
 
-    def train(self, name, seed, clips, epochs, lr, network=None, tag="") -> tuple[nn.Module, dict[str, Any]]:
-        """One network, and its number of parameters, history and confusion matrix on 500 test clips."""
-        network = network or self.build(name, seed)
-        options = dict(augment=self.augment(name), checkpoint=checkpoint_path(f"ancestors_{name}{tag}_{seed}"))
-        train_set, test_set = self.make_clips(clips, 1000 + seed, name), self._test_set(seed, name)
-        history = train(network, train_set, test_set, epochs, lr=lr, seed=seed, **options)
+    def train(self, name, seed, clips, epochs, lr, make=None, tag="") -> tuple[nn.Module, dict[str, Any]]:
+        """One network, at the learning rate that is best on validation clips, and what is stored of it.
+
+        Args:
+            lr: a learning rate, or several to choose from by the accuracy on 500 validation clips after the last epoch; of
+                equal ones the first.
+            make: the network before its training; `build` if it is not given.
+            tag: added to the name in that of the checkpoint.
+
+        Returns:
+            The network, and a dictionary of its number of parameters, precision, lr, rates (validation accuracies by rate),
+            history, and table, the confusion matrix on 500 test clips, which the network at the best rate alone reads.
+        """
+        make = make or (lambda: self.build(name, seed))
+        train_set, val_set = self.make_clips(clips, 1000 + seed, name), self.make_clips(500, 3000 + seed, name, True)
+        tried = {}
+        for rate in lr if isinstance(lr, Sequence) else [lr]:
+            network = make()
+            options = dict(augment=self.augment(name), precision=self.precision)
+            options |= dict(checkpoint=checkpoint_path(f"ancestors_{name}{tag}_{seed}_{rate:g}"))
+            # The choice is made at the end; each epoch on all 500 clips would take an eighth of the time.
+            history = train(network, train_set, {"some": val_set[:50]}, epochs, lr=rate, seed=seed, **options)
+            tried[rate] = round(accuracy_of(*predict(network, val_set)), 4), network, history
+        best = max(tried, key=lambda rate: tried[rate][0])
+        _, network, history = tried[best]
         history = [{key: round(value, 4) for key, value in line.items()} for line in history]
-        table = _table(*predict(network, test_set))
-        return network, dict(parameters=count_parameters(network), history=history, table=table)
+        run = dict(parameters=count_parameters(network), precision=self.precision, lr=best)
+        run |= dict(rates={f"{rate:g}": tried[rate][0] for rate in tried}, history=history)
+        return network, run | dict(table=_table(*predict(network, self._test_set(seed, name))))
 
     def alone(self, name, **settings) -> dict[str, Any]:
         """What is stored of a network that is trained by itself."""
         return self.train(name, **settings)[1]
 
     def two_streams(self, seed, clips, epochs, lr) -> dict[str, Any]:
-        """Both streams, the mean of their probabilities, and an SVM on both, fitted on 500 clips that neither has read."""
+        """Both streams, each at its rate in `lr`, the mean of their probabilities, and an SVM on both, fitted on 500 clips
+        that neither has read."""
         probs, labels = {}, {}
         for name in ("spatial", "temporal"):
-            network, _ = self.train(name, seed, clips, epochs, lr)
+            network, _ = self.train(name, seed, clips, epochs, lr[name])
             parts = dict(fit=self.make_clips(500, 4000 + seed, name), test=self._test_set(seed, name))
             for part, some in parts.items():
                 logits, labels[part] = predict(network, some)
@@ -88,53 +111,61 @@ class Trainings:
         scores = dict(spatial=probs["spatial", "test"], temporal=probs["temporal", "test"])
         scores["average"] = (scores["spatial"] + scores["temporal"]) / 2
         scores["svm"] = torch.from_numpy(svm.decision_function(test))
-        return dict(tables={name: _table(score, labels["test"]) for name, score in scores.items()})
+        return dict(lr=lr, tables={name: _table(score, labels["test"]) for name, score in scores.items()})
 
-    def lstm(self, seed, clips, epochs, lr, lstm_epochs, lstm_lr) -> dict[str, Any]:
-        """The CNN with max-pooling, then the LSTM on it, frozen; and what the LSTM predicts after each frame."""
-        network = self.build("lstm", seed)
-        pooling, _ = self.train("maxpool", seed, clips, epochs, lr)
-        network.cnn.load_state_dict(pooling.cnn.state_dict())
-        network.cnn.requires_grad_(False)
-        network, run = self.train("lstm", seed, clips, lstm_epochs, lstm_lr, network)
-        run["parameters"] = count_parameters(network.requires_grad_())
-        x, labels = zip(*self._test_set(seed, "lstm"))
-        labels = torch.tensor(labels)
-        with torch.inference_mode():
-            logits = torch.cat([network.eval().at_each_frame(few) for few in torch.stack(x).split(50)])
-        truth = logits.softmax(2)[torch.arange(len(labels)), :, labels].mean(0)
-        right = (logits.argmax(2) == labels[:, None]).float().mean(0)
-        return run | {key: [round(v, 4) for v in t.tolist()] for key, t in dict(truth=truth, right=right).items()}
+    def lstm(self, seed, clips, epochs, lr, cnn_epochs, cnn_lr) -> dict[str, Any]:
+        """The CNN with max-pooling, then the LSTM on it, frozen."""
+        pooling, _ = self.train("maxpool", seed, clips, cnn_epochs, cnn_lr)
 
-    def i3d(self, seed, clips, epochs, lr, tuned_epochs) -> dict[str, Any]:
+        def on_the_cnn():
+            network = self.build("lstm", seed)
+            network.cnn.load_state_dict(pooling.cnn.state_dict())
+            network.cnn.requires_grad_(False)
+            return network
+
+        network, run = self.train("lstm", seed, clips, epochs, lr, on_the_cnn)
+        return run | dict(parameters=count_parameters(network.requires_grad_()))  # the frozen ones, too
+
+    def i3d(self, seed, clips, epochs, lr, image_epochs, image_lr) -> dict[str, Any]:
         """f-R2D, the network inflated from it with both kinds of ends, and the one with repeated ends after training."""
-        image, _ = self.train("fr2d", seed, clips, epochs, lr)
+        image, _ = self.train("fr2d", seed, clips, image_epochs, image_lr)
         test_set, before, off = self._test_set(seed, "fr2d"), {}, {}
         still = torch.stack([x[:, :1] for x, _ in test_set[:50]])
         for ends in ("replicate", "zeros"):
             network = self.inflated(image, ends)
             before[ends] = _table(*predict(network, test_set))
             off[ends] = deviation_when_still(image, network, still)
-        _, run = self.train("i3d", seed, clips, tuned_epochs, lr, self.inflated(image, "replicate"))
+        _, run = self.train("i3d", seed, clips, epochs, lr, lambda: self.inflated(image, "replicate"))
         return run | dict(before=before, off=off)
 
-    def stored(self, clips, epochs, lr, lstm_epochs, lstm_lr, tuned_epochs) -> dict[str, list[dict[str, Any]]]:
-        """All trainings by name, each a list of a run for each seed, with its confusion matrix as `table`.
+    def both(self, file: str, **settings: Any) -> list[dict[str, Any]]:
+        """Two runs, read from notebooks/runs: seed 1, which chooses among the rates in `lr`, and seed 2 at the rate chosen."""
+        make = dict(lstm=self.lstm, i3d=self.i3d, two_streams=self.two_streams).get(file, self.alone)
+        if make == self.alone:
+            name, _, tag = file.partition("_")
+            settings |= dict(name=name) | (dict(tag=f"_{tag}") if tag else {})
+        first = load_or_run(f"ancestors_{file}_1", make, seed=1, **settings)
+        return [first, load_or_run(f"ancestors_{file}_2", make, seed=2, **settings | dict(lr=first["lr"]))]
+
+    def stored(self, clips, epochs, lstm_epochs, short_epochs, rates) -> dict[str, list[dict[str, Any]]]:
+        """All trainings by name, each a list of a run for each of two seeds, with its confusion matrix as `table`.
 
         They are read from notebooks/runs. Beside those in `NAMES` there are the inflated networks before any training,
-        "replicate" and "zeros", and "r3d_short", which has as few epochs as the inflated network after f-R2D.
+        "replicate" and "zeros", and "r3d_short", which has as few epochs as the inflated network after f-R2D. `rates` has
+        the learning rates of each name.
         """
-        settings = dict(clips=clips, epochs=epochs, lr=lr)
 
-        def both(file, make, **more):
-            return [load_or_run(f"ancestors_{file}_{seed}", make, seed=seed, **settings | more) for seed in SEEDS]
+        def tuned(name, epochs, **base):
+            return self.both(name, clips=clips, epochs=epochs, lr=list(rates[name]), **base)
 
         together = ("average", "svm", "lstm", "i3d")
-        runs = {name: both(name, self.alone, name=name) for name in NAMES if name not in together}
-        runs["lstm"] = both("lstm", self.lstm, lstm_epochs=lstm_epochs, lstm_lr=lstm_lr)
-        runs["i3d"] = both("i3d", self.i3d, tuned_epochs=tuned_epochs)
-        runs["r3d_short"] = both("r3d_short", self.alone, name="r3d", tag="_short", epochs=tuned_epochs)
-        streams = both("two_streams", self.two_streams)
+        runs = {name: tuned(name, epochs) for name in NAMES if name not in together}
+        best = {name: two[0]["lr"] for name, two in runs.items()}
+        runs["lstm"] = tuned("lstm", lstm_epochs, cnn_epochs=epochs, cnn_lr=best["maxpool"])
+        runs["i3d"] = tuned("i3d", short_epochs, image_epochs=epochs, image_lr=best["fr2d"])
+        runs["r3d_short"] = tuned("r3d_short", short_epochs)
+        lr = {name: best[name] for name in ("spatial", "temporal")}
+        streams = self.both("two_streams", clips=clips, epochs=epochs, lr=lr)
         runs |= {name: [dict(table=run["tables"][name]) for run in streams] for name in ("average", "svm")}
         return runs | {
             ends: [dict(table=run["before"][ends]) for run in runs["i3d"]] for ends in ("replicate", "zeros")

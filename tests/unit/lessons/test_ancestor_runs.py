@@ -7,6 +7,7 @@ from torch import nn
 
 from helpers.lessons import ancestor_runs
 from helpers.stickfigures import ACTIONS
+from helpers.training import predict
 from helpers.transforms import random_horizontal_flip
 
 
@@ -17,11 +18,8 @@ class Tiny(nn.Module):
         super().__init__()
         self.cnn, self.fc = nn.Linear(3, 4), nn.Linear(4, 10)
 
-    def at_each_frame(self, x):  # (B, C, T, H, W) to (B, T, 10)
-        return self.fc(self.cnn(x.mean((3, 4)).transpose(1, 2)).cumsum(1))
-
-    def forward(self, x):
-        return self.at_each_frame(x)[:, -1]
+    def forward(self, x):  # (B, C, T, H, W) to (B, 10)
+        return self.fc(self.cnn(x.mean((3, 4)).transpose(1, 2)).cumsum(1))[:, -1]
 
 
 @pytest.fixture
@@ -45,22 +43,64 @@ def trainings(tmp_path, monkeypatch):
     return trainings
 
 
-def test_a_training_tests_on_500_paired_clips_that_it_was_not_trained_on(trainings):
-    run = trainings.alone("slow", seed=3, clips=40, epochs=2, lr=1e-3)
-    assert trainings.asked == [(40, 1003, "slow", False), (500, 2003, "slow", True)]
+def test_a_training_chooses_and_tests_on_500_paired_clips_each_that_it_was_not_trained_on(trainings):
+    network, run = trainings.train("slow", seed=3, clips=40, epochs=2, lr=1e-2)
+    sets = [(40, 1003, "slow", False), (500, 3003, "slow", True), (500, 2003, "slow", True)]
+    assert trainings.asked == sets
     assert run["parameters"] == 66 and [line["epoch"] for line in run["history"]] == [1, 2]
-    assert np.sum(run["table"]) == 20 and np.trace(run["table"]) == 20 * run["history"][-1]["test"]
+    val_set, test_set = (trainings.make_clips(*some) for some in sets[1:])
+    assert run["rates"] == {"0.01": round(ancestor_runs.accuracy_of(*predict(network, val_set)), 4)}
+    logits, labels = predict(network, test_set)
+    assert np.array_equal(
+        run["table"], [[((labels == i) & (logits.argmax(1) == j)).sum() for j in range(10)] for i in range(10)]
+    )
+    assert (
+        run["lr"] == 0.01
+        and run["precision"] == "float32"
+        and trainings.alone("slow", seed=3, clips=40, epochs=2, lr=1e-2) == run
+    )
+
+
+def test_of_several_rates_the_first_of_the_best_on_validation_clips_is_taken(trainings, monkeypatch):
+    alone = trainings.train("slow", seed=1, clips=40, epochs=1, lr=1e-2)[0]
+    scores = iter((0.2, 0.6, 0.6))
+    monkeypatch.setattr(ancestor_runs, "accuracy_of", lambda logits, labels: next(scores))
+    trainings.asked.clear()
+    network, run = trainings.train("slow", seed=1, clips=40, epochs=1, lr=[1e-3, 1e-2, 0.1])
+    assert run["lr"] == 0.01 and run["rates"] == {"0.001": 0.2, "0.01": 0.6, "0.1": 0.6}
+    assert torch.equal(network.fc.weight, alone.fc.weight)
+    assert [seed for _, seed, *_ in trainings.asked] == [1001, 3001, 2001]  # the test clips are read once, at the end
+
+
+def test_the_second_seed_takes_the_rate_that_the_first_has_chosen(trainings, monkeypatch):
+    asked = []
+
+    def load(name, make, /, **settings):
+        asked.append((name, make.__name__, settings))
+        return dict(lr=settings["lr"][-1] if settings["seed"] == 1 else settings["lr"])
+
+    monkeypatch.setattr(ancestor_runs, "load_or_run", load)
+    trainings.both("r3d_short", clips=40, epochs=4, lr=[1e-3, 1e-2])
+    trainings.both("lstm", clips=40, epochs=8, lr=[1e-3, 1e-2], cnn_epochs=16, cnn_lr=0.5)
+    short = dict(name="r3d", tag="_short", clips=40, epochs=4)
+    lstm = dict(clips=40, epochs=8, cnn_epochs=16, cnn_lr=0.5)
+    assert asked == [
+        ("ancestors_r3d_short_1", "alone", dict(short, seed=1, lr=[1e-3, 1e-2])),
+        ("ancestors_r3d_short_2", "alone", dict(short, seed=2, lr=1e-2)),
+        ("ancestors_lstm_1", "lstm", dict(lstm, seed=1, lr=[1e-3, 1e-2])),
+        ("ancestors_lstm_2", "lstm", dict(lstm, seed=2, lr=1e-2)),
+    ]
 
 
 def test_the_svm_is_fitted_on_clips_that_no_stream_was_trained_or_tested_on(trainings):
-    run = trainings.two_streams(seed=1, clips=40, epochs=1, lr=1e-3)
+    run = trainings.two_streams(seed=1, clips=40, epochs=1, lr=dict(spatial=1e-3, temporal=1e-3))
     assert list(run["tables"]) == ["spatial", "temporal", "average", "svm"]
     assert (500, 4001, "spatial", False) in trainings.asked and (500, 4001, "temporal", False) in trainings.asked
     assert run["tables"]["spatial"] == run["tables"]["temporal"] == run["tables"]["average"]  # the same network here
     assert all(np.sum(table) == 20 for table in run["tables"].values())
 
 
-def test_the_lstm_keeps_the_cnn_of_max_pooling_and_predicts_after_each_frame(trainings, monkeypatch):
+def test_the_lstm_keeps_the_cnn_of_max_pooling(trainings, monkeypatch):
     kept, train = {}, ancestor_runs.Trainings.train
 
     def remember(self, name, *args, **options):
@@ -69,17 +109,16 @@ def test_the_lstm_keeps_the_cnn_of_max_pooling_and_predicts_after_each_frame(tra
         return network, run
 
     monkeypatch.setattr(ancestor_runs.Trainings, "train", remember)
-    run = trainings.lstm(seed=1, clips=40, epochs=1, lr=1e-2, lstm_epochs=3, lstm_lr=1e-2)
+    run = trainings.lstm(seed=1, clips=40, epochs=3, lr=1e-2, cnn_epochs=1, cnn_lr=1e-2)
     assert torch.equal(kept["lstm"].cnn.weight, kept["maxpool"].cnn.weight)
     assert not torch.equal(kept["lstm"].fc.weight, kept["maxpool"].fc.weight)
     assert not torch.equal(kept["maxpool"].cnn.weight, trainings.build("maxpool", 1).cnn.weight)
-    assert run["parameters"] == 66 and len(run["truth"]) == len(run["right"]) == 2
-    assert run["right"][-1] == np.trace(run["table"]) / 20
+    assert run["parameters"] == 66 and len(run["history"]) == 3
 
 
 def test_inflation_is_measured_with_both_ends_before_it_is_trained(trainings):
     trainings.inflated = lambda image, ends: nn.Sequential(image, nn.Threshold(1e9, float(ends == "zeros")))
-    run = trainings.i3d(seed=1, clips=40, epochs=1, lr=1e-3, tuned_epochs=1)
+    run = trainings.i3d(seed=1, clips=40, epochs=1, lr=1e-3, image_epochs=1, image_lr=1e-3)
     assert set(run["before"]) == set(run["off"]) == {"replicate", "zeros"}
     assert run["off"]["zeros"] > run["off"]["replicate"] > 0 and len(run["history"]) == 1
 
@@ -99,7 +138,10 @@ def test_the_deviation_is_a_fraction_of_the_largest_logit():
     assert ancestor_runs.deviation_when_still(Image(), Network(), x) == 0.25
 
 
-SETTINGS = dict(clips=2000, epochs=16, lr=7e-4, lstm_epochs=8, lstm_lr=3e-3, tuned_epochs=4)
+FOUR = (3.5e-4, 7e-4, 1.4e-3, 2.8e-3)
+RATES = dict.fromkeys(ancestor_runs.NAMES, FOUR[:3]) | dict.fromkeys(("single", "spatial", "i3d"), FOUR)
+RATES |= dict(r3d_short=(1.75e-4, *FOUR), lstm=(7.5e-4, 1.5e-3, 3e-3, 6e-3))
+SETTINGS = dict(clips=2000, epochs=16, lstm_epochs=8, short_epochs=4, rates=RATES)
 
 
 def test_all_that_the_table_needs_is_stored(trainings, capsys):
@@ -113,6 +155,12 @@ def test_all_that_the_table_needs_is_stored(trainings, capsys):
     with pytest.raises(ValueError, match="with .*16"):
         trainings.stored(**SETTINGS | dict(epochs=17))
     assert not trainings.asked  # nothing was trained
+    for name, rates in RATES.items():
+        if "rates" in runs[name][0]:  # not the two streams together
+            scores, best = list(runs[name][0]["rates"].values()), rates.index(runs[name][0]["lr"])
+            assert scores[best] == max(scores) and runs[name][1]["lr"] == rates[best]
+            # A best rate at an end is hardly better than its neighbor.
+            assert 0 < best < len(rates) - 1 or scores[best] - scores[1 if best == 0 else -2] < 0.01
     cost = {name: np.array([2e6, 3e8, 0.5]) for name in ancestor_runs.NAMES}
     ancestor_runs.print_table(runs, cost)
     lines = capsys.readouterr().out.splitlines()
