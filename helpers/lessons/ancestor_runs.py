@@ -82,7 +82,7 @@ class Trainings:
             network = make()
             options = dict(augment=self.augment(name), precision=self.precision)
             options |= dict(checkpoint=checkpoint_path(f"ancestors_{name}{tag}_{seed}_{rate:g}"))
-            # The choice is made at the end; each epoch on all 500 clips would take an eighth of the time.
+            # The choice is made at the end: after each epoch a few clips are enough, to see how far it is.
             history = train(network, train_set, {"some": val_set[:50]}, epochs, lr=rate, seed=seed, **options)
             tried[rate] = round(accuracy_of(*predict(network, val_set)), 4), network, history
         best = max(tried, key=lambda rate: tried[rate][0])
