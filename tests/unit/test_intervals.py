@@ -1,6 +1,7 @@
 """Intervals against published values, against scipy's, and against what they promise."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,13 @@ from helpers.intervals import paired_interval, wilson_interval
     (81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)])  # fmt: skip
 def test_the_published_intervals_of_wilson(right, of, low, high):
     assert np.allclose(wilson_interval(right, of), (low, high), rtol=0, atol=6e-5)
+
+
+@pytest.mark.parametrize("notebook, of", [("06", 10), ("13", 40)])
+def test_the_intervals_that_notebooks_state_in_words(notebook, of):
+    text = next(Path(__file__).parents[2].glob(f"notebooks/{notebook}_*.ipynb")).read_text(encoding="utf-8")
+    low, high = wilson_interval(of, of)
+    assert f"is an interval (95 %) from {100 * low:.0f} to {100 * high:.0f} %" in text
 
 
 @pytest.mark.parametrize("of", [1, 2, 7, 50, 800, 10_000])
